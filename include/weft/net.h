@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: MIT */
+/* net.h - sockets: receive, send, accept, connect; listening and dialling by text address
+ *
+ * What     The POSIX calls with a prefix, whose rules (cancellation, buffers, O_NONBLOCK, SIGPIPE,
+ *          close) are those of io.h; and weft_listen and weft_dial, which make a socket from a
+ *          text.
+ *
+ * Addresses of weft_listen and weft_dial
+ *            "host:port"   host is an IPv4 address or a name; port is decimal, 0 .. 65535
+ *            "[v6]:port"   an IPv6 address in brackets
+ *            "unix:/path"  a stream socket in the file system
+ *          All else is malformed and -EINVAL; so is an empty host (say 0.0.0.0 or [::]), a port
+ *          left out, and a path too long for the kernel.
+ */
+#ifndef WEFT_NET_H
+#define WEFT_NET_H
+
+#include <stddef.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+
+#include <weft/version.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/**
+ * weft_recv - receive bytes or a message from a socket.
+ * @fd     socket. Borrowed; closing it meanwhile with weft_close() ends the call.
+ * @buf    at least @len bytes. Borrowed; the kernel has let go of it at return, also when
+ *         cancelled.
+ * @len    bytes wanted; fewer may come.
+ * @flags  MSG_* of recv(2). MSG_DONTWAIT is honoured: -EAGAIN instead of parking.
+ *
+ * Context  fiber. Parks yes. Cancel point yes. errno untouched. May return on another thread.
+ * Cost     one operation; shares its system call with the rest of the worker's tick.
+ * Returns  bytes received; 0 when the peer of a stream has sent its last. With MSG_WAITALL, fewer
+ *          than
+ *          @len also when cancelled or late halfway.
+ * Errors   -ECANCELED, -ETIMEDOUT, -EPERM off a fiber (weft)
+ *          -EAGAIN with MSG_DONTWAIT; -EBADF, -ENOTSOCK, -ENOTCONN, -ECONNRESET, -ETIMEDOUT the
+ *          peer is gone, ... (kernel, as recv(2) says)
+ * Example  ssize_t n = weft_recv(fd, buf, sizeof(buf), 0);
+ */
+WEFT_API ssize_t weft_recv(int fd, void *buf, size_t len, int flags);
+
+/**
+ * weft_send - send bytes or a message on a connected socket.
+ * @fd     socket. Borrowed, as for weft_recv().
+ * @buf    @len bytes. Borrowed, not changed.
+ * @len    bytes to send; fewer may be taken on a stream: weft_send_full() goes on.
+ * @flags  MSG_* of send(2). MSG_NOSIGNAL is implied. MSG_DONTWAIT is honoured: -EAGAIN instead of
+ *         parking. A value with MSG_MORE leaves the bytes waiting for the next call.
+ *
+ * Context  fiber. Parks yes. Cancel point yes. errno untouched. May return on another thread.
+ * Cost     as weft_recv().
+ * Returns  bytes taken.
+ * Errors   -ECANCELED, -ETIMEDOUT, -EPERM off a fiber (weft)
+ *          -EAGAIN with MSG_DONTWAIT; -EPIPE the connection is shut down; -ECONNRESET, -EBADF,
+ *          -ENOTSOCK, -EMSGSIZE, ... (kernel, as send(2) says)
+ * Example  ssize_t n = weft_send(fd, reply, size, 0);
+ */
+WEFT_API ssize_t weft_send(int fd, const void *buf, size_t len, int flags);
+
+/**
+ * weft_send_full - send all of a length on a stream socket.
+ * @fd     socket. Borrowed, as for weft_recv().
+ * @buf    @len bytes. Borrowed, not changed.
+ * @len    bytes to send.
+ * @flags  as weft_send(), for each transfer.
+ *
+ * Made of several transfers. When it fails after some bytes were taken, it returns their number,
+ * and the next call returns the error: cancellation and deadline are levels, a broken connection
+ * stays broken. So success is a return of @len.
+ *
+ * Context  fiber. Parks yes. Cancel point yes, before each transfer. errno untouched. May return on
+ *          another thread.
+ * Cost     one weft_send() per transfer; mostly one.
+ * Returns  bytes taken: @len, or fewer when an error came after the first byte.
+ * Errors   those of weft_send(), when no byte was moved before
+ *          -EINVAL @len is larger than SSIZE_MAX (weft)
+ * Example  if (weft_send_full(fd, reply, size, 0) != (ssize_t)size)
+ *                  goto broken;
+ */
+WEFT_API ssize_t weft_send_full(int fd, const void *buf, size_t len, int flags);
+
+/**
+ * weft_accept - take the next connection of a listening socket.
+ * @fd     listening socket. Borrowed, as for weft_recv(). Any number of fibers may accept on it.
+ * @addr   NULL, or where to put the peer's address.
+ * @len    NULL when @addr is; else the room in @addr, and at return the size of the address.
+ * @flags  SOCK_NONBLOCK, SOCK_CLOEXEC, as for accept4(2).
+ *
+ * A connection is either returned or left in the queue; cancellation loses none.
+ *
+ * Context  fiber. Parks yes. Cancel point yes. errno untouched. May return on another thread.
+ * Cost     as weft_recv().
+ * Returns  the connection's descriptor, owned by the caller.
+ * Errors   -ECANCELED, -ETIMEDOUT, -EPERM off a fiber (weft)
+ *          -EMFILE, -ENFILE no descriptor is left: each time, at once, and the connection stays
+ *          queued, so pause before trying again (kernel)
+ *          -ECONNABORTED, -EINVAL, -EBADF, -ENOTSOCK, -ENOMEM, ... (kernel, as accept(2) says)
+ * Example  for (;;) {
+ *                  int fd = weft_accept(listener, NULL, NULL, SOCK_CLOEXEC);
+ *                  if (fd == -EMFILE && weft_sleep(10 * WEFT_MS) == 0)
+ *                          continue;
+ *                  if (fd < 0)
+ *                          return NULL;
+ *                  serve(fd);
+ *          }
+ */
+WEFT_API WEFT_NODISCARD int weft_accept(int fd, struct sockaddr *addr, socklen_t *len, int flags);
+
+/**
+ * weft_connect - connect a socket.
+ * @fd    socket. Borrowed, as for weft_recv().
+ * @addr  the address. Borrowed until return.
+ * @len   its size in bytes.
+ *
+ * After -ECANCELED or -ETIMEDOUT the handshake may be under way: the socket can only be closed.
+ *
+ * Context  fiber. Parks yes. Cancel point yes. errno untouched. May return on another thread.
+ * Cost     as weft_recv().
+ * Returns  0.
+ * Errors   -ECANCELED, -ETIMEDOUT, -EPERM off a fiber (weft)
+ *          -ECONNREFUSED, -ETIMEDOUT nobody answers, -ENETUNREACH, -EHOSTUNREACH, -EADDRNOTAVAIL,
+ *          -EISCONN, -EBADF, -ENOTSOCK, ... (kernel, as connect(2) says)
+ * Example  error = weft_connect(fd, (struct sockaddr *)&peer, sizeof(peer));
+ */
+WEFT_API int weft_connect(int fd, const struct sockaddr *addr, socklen_t len);
+
+/**
+ * weft_shutdown - end one or both directions of a connection; the descriptor stays open.
+ * @fd   socket. Borrowed.
+ * @how  SHUT_RD, SHUT_WR or SHUT_RDWR.
+ *
+ * Fibers parked in a direction that ends wake: receivers with 0, senders with -EPIPE.
+ *
+ * Context  fiber. Parks no. Cancel point no. errno untouched.
+ * Cost     one system call.
+ * Returns  0.
+ * Errors   -EPERM off a fiber (weft)
+ *          -ENOTCONN, -EBADF, -ENOTSOCK, -EINVAL (kernel, as shutdown(2) says)
+ * Example  weft_shutdown(fd, SHUT_WR);
+ */
+WEFT_API int weft_shutdown(int fd, int how);
+
+/**
+ * weft_listen - make a listening stream socket.
+ * @address  as this file's first comment says. Borrowed until return. Port 0: the kernel chooses;
+ *           ask weft_local_port().
+ *
+ * With SO_REUSEADDR, a backlog of SOMAXCONN, close-on-exec. A name that stands for several
+ * addresses listens on the first that works. A unix path that exists is -EADDRINUSE, and closing
+ * does not remove the path.
+ *
+ * Context  fiber. Parks only to look a name up, and is a cancellation point then. errno untouched.
+ * Cost     a few system calls.
+ * Returns  the socket's descriptor, owned by the caller.
+ * Errors   -EINVAL @address is NULL or malformed (weft)
+ *          -ENOENT the name is unknown; -EAGAIN it cannot be looked up for now (weft)
+ *          -ECANCELED, -ETIMEDOUT, -EPERM off a fiber (weft)
+ *          -EADDRINUSE, -EADDRNOTAVAIL, -EACCES, -EMFILE, ... (kernel, as bind(2) says)
+ * Example  int listener = weft_listen("127.0.0.1:0");
+ *          printf("port %d\n", weft_local_port(listener));
+ */
+WEFT_API WEFT_NODISCARD int weft_listen(const char *address);
+
+/**
+ * weft_dial - make a stream socket and connect it.
+ * @address  as this file's first comment says. Borrowed until return.
+ *
+ * Tries every address the name yields, in the resolver's order, until one answers; the deadline in
+ * force bounds all of them together. The socket is close-on-exec. Nothing stays open after an
+ * error.
+ *
+ * Context  fiber. Parks yes. Cancel point yes. errno untouched. May return on another thread.
+ * Cost     a socket and a connect per address tried; a look-up when host is a name.
+ * Returns  the connection's descriptor, owned by the caller.
+ * Errors   -EINVAL @address is NULL or malformed (weft)
+ *          -ENOENT the name is unknown; -EAGAIN it cannot be looked up for now (weft)
+ *          -ECANCELED, -ETIMEDOUT, -EPERM off a fiber (weft)
+ *          those of weft_connect(), from the last address tried (kernel)
+ * Example  int fd = weft_dial("localhost:6379");
+ *          if (fd < 0)
+ *                  fprintf(stderr, "redis: %s\n", strerror(-fd));
+ */
+WEFT_API WEFT_NODISCARD int weft_dial(const char *address);
+
+/**
+ * weft_local_port - the local port of an IPv4 or IPv6 socket.
+ * @fd  socket. Borrowed.
+ *
+ * Context  any thread. Parks no. Cancel point no. errno untouched.
+ * Cost     one system call.
+ * Returns  1 .. 65535; 0 when the socket is not bound.
+ * Errors   -EAFNOSUPPORT the socket is of another family (weft)
+ *          -EBADF, -ENOTSOCK (kernel)
+ * Example  see weft_listen().
+ */
+WEFT_API int weft_local_port(int fd);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

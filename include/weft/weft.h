@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+/* weft.h - everything: one include for a program that uses weft
+ *
+ * Each area also has its own header, which can be included alone:
+ *
+ *   version.h  the version of the headers and of the library; attributes of declarations
+ *   runtime.h  time, configuration, starting and stopping a runtime
+ *   fiber.h    fibers, cancellation, deadlines, fiber-local storage; begins with the overview
+ *   io.h       descriptors: read, write, poll, close; begins with the rules of all I/O
+ *   net.h      sockets
+ *   fs.h       files
+ *   stats.h    counters of a runtime and of its workers
+ *
+ * Rules of all of them
+ *   - A function that can fail returns a value >= 0 or a negative errno value; weft never reports
+ *     through errno, and errno belongs to the fiber: it is saved and restored at every switch.
+ *   - Times are weft_ns on CLOCK_MONOTONIC. Deadlines are absolute.
+ *   - C11, and C++17 as extern "C"; no feature macro is needed; no atomics in any header.
+ *   - Unknown flags are -EINVAL with a line on stderr. Structs may gain fields at their end.
+ *
+ * A whole program:
+ *
+ *   #include <weft/weft.h>
+ *   #include <stdio.h>
+ *
+ *   static void *hello(void *arg)
+ *   {
+ *           weft_sleep(10 * WEFT_MS);
+ *           printf("hello from fiber %s\n", (const char *)arg);
+ *           return NULL;
+ *   }
+ *
+ *   static void *start(void *arg)
+ *   {
+ *           weft_fiber *fiber;
+ *
+ *           (void)arg;
+ *           if (weft_spawn(&fiber, hello, "one") == 0)
+ *                   weft_join(fiber, NULL);
+ *           return NULL;
+ *   }
+ *
+ *   int main(void)
+ *   {
+ *           return weft_run(NULL, start, NULL, NULL) == 0 ? 0 : 1;
+ *   }
+ */
+#ifndef WEFT_WEFT_H
+#define WEFT_WEFT_H
+
+#include <weft/fiber.h>
+#include <weft/fs.h>
+#include <weft/io.h>
+#include <weft/net.h>
+#include <weft/runtime.h>
+#include <weft/stats.h>
+#include <weft/version.h>
+
+#endif
