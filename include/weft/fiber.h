@@ -62,9 +62,10 @@
  * what it does there.
  *
  * Stack overflow prints one line on stderr with the fiber's name, the word "stack", its size and
- * where the fiber was spawned; then the process dies by a signal. It never corrupts silently. (On
- * kernels without cheap guards, and for WEFT_SMALL, the overflow is found by a checked word at the
- * next switch.)
+ * where the fiber was spawned; then the process dies by a signal. A guard page stops the overflow
+ * before it overwrites anything. Stacks without one (WEFT_SMALL; on kernels before 6.13 those
+ * beyond the first 28,000, which weft_stats counts) have a word at their end that is checked
+ * whenever the fiber parks or ends: the same line and death, but later.
  */
 #ifndef WEFT_FIBER_H
 #define WEFT_FIBER_H
@@ -91,15 +92,17 @@ typedef struct weft_fiber weft_fiber;
  * the default state; nobody else sees what it sets. Costs about 3 ns a switch. A fiber without this
  * flag must put the default state back before it parks. */
 #define WEFT_FP_ENV 2u
-/* A small packed stack: 1 KiB usable, checked words instead of a guard page. For watchers and
- * timers by the million that call weft and little else; printf and most of libc do not fit. */
+/* A small packed stack: 1 KiB usable beside what weft's own calls need, a checked word instead of a
+ * guard page. For watchers and timers by the million that call weft and little else; printf and
+ * much of libc do not fit. */
 #define WEFT_SMALL 4u
 
 /* How to spawn. All zero: as weft_spawn(). */
 typedef struct weft_attr {
-	/* For reports; copied, may be truncated. NULL: none. */
+	/* For reports; copied, cut to 31 bytes. NULL: none. */
 	const char *name;
-	/* Usable bytes, rounded up to pages; 0: the runtime's. Must be 0 with WEFT_SMALL. */
+	/* Usable bytes, 16 KiB to 1 GiB, rounded up to a power of two; 0: the runtime's. Must be 0
+	 * with WEFT_SMALL. */
 	size_t stack_size;
 	/* WEFT_PINNED, WEFT_FP_ENV, WEFT_SMALL, ored together; other bits are -EINVAL. */
 	unsigned flags;
@@ -119,8 +122,8 @@ typedef struct weft_attr {
  * Cost     a control block from the worker's cache; the stack is taken when the fiber first runs.
  * Returns  0.
  * Errors   -EINVAL @fiber or @fn is NULL (weft)
- *          -ENOMEM a stack cannot be had; nothing is leaked and a later call may work (weft,
- *          kernel)
+ *          -ENOMEM a stack cannot be had; nothing leaks, and a later call may work (kernel)
+ *          -EAGAIN 67 million fibers are alive, all there can be (weft)
  *          -EPERM  off a fiber: use weft_run() or weft_submit() (weft)
  * Example  weft_fiber *child;
  *          void *sum;
@@ -137,10 +140,11 @@ WEFT_API int weft_spawn(weft_fiber **fiber, weft_fn fn, void *arg);
  * @arg    handed to @fn.
  *
  * Context  fiber. Parks no. Cancel point no. errno untouched.
- * Cost     as weft_spawn(); a stack of another size than the runtime's comes from a smaller cache.
+ * Cost     as weft_spawn(); a stack of another size than the runtime's is taken at once, from a
+ *          pool which all workers share.
  * Returns  0.
- * Errors   as weft_spawn(); -EINVAL also for an unknown flag or an impossible stack size, with a
- *          line on stderr (weft)
+ * Errors   as weft_spawn(); -EINVAL also for an unknown flag or a stack size out of bounds, with
+ *          a line on stderr (weft)
  * Example  weft_attr attr = { .name = "resolver", .stack_size = 256 * 1024 };
  *          error = weft_spawn_attr(&fiber, &attr, resolve, host);
  */
@@ -155,7 +159,7 @@ WEFT_API int weft_spawn_attr(weft_fiber **fiber, const weft_attr *attr, weft_fn 
  * Cost     as weft_spawn().
  * Returns  0.
  * Errors   -EINVAL @fn is NULL (weft)
- *          -ENOMEM a stack cannot be had (weft, kernel)
+ *          -ENOMEM, -EAGAIN as weft_spawn()
  *          -EPERM  off a fiber: use weft_submit() (weft)
  * Example  int fd = weft_accept(listener, NULL, NULL, 0);
  *          if (fd >= 0 && weft_go(serve, (void *)(intptr_t)fd) < 0)
@@ -168,19 +172,16 @@ WEFT_API int weft_go(weft_fn fn, void *arg);
  * @fiber   a fiber neither detached nor joined yet. The handle is stale after a return of 0.
  * @result  NULL, or where to put what its function returned; written only when 0 is returned.
  *
- * A join that fails with -ECANCELED or -ETIMEDOUT leaves the fiber as it was: running, and
- * joinable. What the fiber did before it ended is seen by the caller. Joining takes precedence over
- * nothing: a cancelled caller gets -ECANCELED even if the fiber has ended.
+ * A join that fails with -ECANCELED or -ETIMEDOUT leaves the fiber as it was, and joinable; a
+ * caller already cancelled or late gets that error even if the fiber has ended. After a return of 0
+ * the caller sees all that the fiber wrote.
  *
- * Context  fiber, of the same runtime. Parks yes. Cancel point yes. errno untouched. May return on
- *          another thread.
- * Cost     none but a switch; a fiber that has not started yet is run at once by its joiner's
- *          worker.
+ * Context  fiber. Parks yes. Cancel point yes. errno untouched. May return on another thread.
+ * Cost     a switch; none when the fiber has ended.
  * Returns  0.
  * Errors   -ECANCELED, -ETIMEDOUT as fiber.h says (weft)
  *          -EDEADLK @fiber is the caller (weft)
- *          -EINVAL  @fiber is NULL, detached, of another runtime, or another fiber is joining it
- *                   (weft)
+ *          -EINVAL  @fiber is NULL, detached, or another fiber is joining it (weft)
  *          -ESRCH   @fiber is stale: already joined, or detached and ended (weft)
  *          -EPERM   off a fiber (weft)
  * Example  see weft_spawn().
@@ -340,15 +341,14 @@ WEFT_API weft_fiber *weft_self(void);
  * @fiber  any handle, also a stale one.
  *
  * Context  any thread. Parks no. Cancel point no. errno untouched.
- * Returns  a number that does not change and that no fiber alive at the same time shares; 0 for
- *          NULL.
+ * Returns  a number above 0 that never changes, shared with no other fiber alive; 0 for NULL.
  * Example  printf("fiber %" PRIu64 "\n", weft_id(weft_self()));
  */
 WEFT_API uint64_t weft_id(const weft_fiber *fiber);
 
 /**
  * weft_set_name - name the calling fiber, for reports.
- * @name  text; copied, and truncated where reports have less room. NULL or "" takes the name away.
+ * @name  text; copied, cut to 31 bytes. NULL or "" takes the name away.
  *
  * Context  fiber. Parks no. Cancel point no. errno untouched.
  * Returns  0.
@@ -357,8 +357,7 @@ WEFT_API uint64_t weft_id(const weft_fiber *fiber);
  */
 WEFT_API int weft_set_name(const char *name);
 
-/* Fiber-local storage: one void * per key and fiber, as pthread_getspecific gives one per thread.
- * */
+/* Fiber-local storage: one void * per key and fiber, as pthread_getspecific has one per thread. */
 typedef struct weft_key {
 	unsigned index;
 } weft_key;
@@ -369,13 +368,13 @@ typedef struct weft_key {
  * @destructor  NULL, or called with the value of each fiber that ends with a value other than NULL.
  *
  * Destructors run on the ending fiber, before its joiner wakes, in no particular order; they may
- * call weft, and also set values again, which are destroyed in turn for a bounded number of rounds.
- * Every fiber's value starts as NULL, also when the key's number was in use before.
+ * call weft. Where they set values again the keys are gone through again, four times at most. Every
+ * fiber's value starts as NULL, also when the key's number was in use before.
  *
  * Context  any thread, also before any runtime. Parks no. Cancel point no. errno untouched.
  * Returns  0.
  * Errors   -EINVAL @key is NULL (weft)
- *          -EAGAIN every key is in use (weft)
+ *          -EAGAIN all 1024 keys are in use (weft)
  * Example  static weft_key buffer_key;
  *          error = weft_key_create(&buffer_key, free);
  */

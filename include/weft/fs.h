@@ -30,9 +30,8 @@ extern "C" {
  * Cost     one operation, which the kernel may hand to a thread of its own when the disk is needed.
  * Returns  the descriptor, owned by the caller.
  * Errors   -ECANCELED, -ETIMEDOUT, -EPERM off a fiber (weft)
- *          -ENOENT, -EACCES, -EEXIST, -EISDIR, -ENOTDIR, -ELOOP, -EMFILE, -EFAULT, ...
- *                                                                         (kernel, as openat(2)
- *                                                                         says)
+ *          -ENOENT, -EACCES, -EEXIST, -EISDIR, -ENOTDIR, -ELOOP, -EMFILE, -EFAULT, ... (kernel, as
+ *          openat(2) says)
  * Example  int fd = weft_openat(AT_FDCWD, "notes.txt", O_RDONLY | O_CLOEXEC, 0);
  */
 WEFT_API WEFT_NODISCARD int weft_openat(int dirfd, const char *path, int flags, mode_t mode);

@@ -35,9 +35,8 @@ extern "C" {
  *
  * Context  fiber. Parks yes. Cancel point yes. errno untouched. May return on another thread.
  * Cost     one operation; shares its system call with the rest of the worker's tick.
- * Returns  bytes received; 0 when the peer of a stream has sent its last. With MSG_WAITALL, fewer
- *          than
- *          @len also when cancelled or late halfway.
+ * Returns  bytes received; 0 when the peer of a stream has sent its last. With MSG_WAITALL also
+ *          fewer than @len when cancelled or late halfway.
  * Errors   -ECANCELED, -ETIMEDOUT, -EPERM off a fiber (weft)
  *          -EAGAIN with MSG_DONTWAIT; -EBADF, -ENOTSOCK, -ENOTCONN, -ECONNRESET, -ETIMEDOUT the
  *          peer is gone, ... (kernel, as recv(2) says)
@@ -51,7 +50,7 @@ WEFT_API ssize_t weft_recv(int fd, void *buf, size_t len, int flags);
  * @buf    @len bytes. Borrowed, not changed.
  * @len    bytes to send; fewer may be taken on a stream: weft_send_full() goes on.
  * @flags  MSG_* of send(2). MSG_NOSIGNAL is implied. MSG_DONTWAIT is honoured: -EAGAIN instead of
- *         parking. A value with MSG_MORE leaves the bytes waiting for the next call.
+ *         parking.
  *
  * Context  fiber. Parks yes. Cancel point yes. errno untouched. May return on another thread.
  * Cost     as weft_recv().

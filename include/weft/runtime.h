@@ -8,15 +8,15 @@
  *                          from any thread, until weft_stop().
  *          Any number of runtimes may live in a process, at once or one after another; they share
  *          nothing but the processors.
- * Owns     its workers' threads, stacks, rings and descriptors: all of them are gone when
- *          weft_run() or weft_stop() returns. weft installs handlers for SIGSEGV and SIGBUS (the
- *          stack overflow report) that pass on every fault which is not a fiber's; it changes no
- *          signal mask of the caller and never replaces the host's malloc.
+ * Owns     its workers' threads, rings and descriptors: all are gone when weft_run() or weft_stop()
+ *          returns. Stacks go back to a pool that the next runtime takes from. weft handles SIGSEGV
+ *          and SIGBUS to report stack overflows, and passes on every other fault to the handler
+ *          that was there before; it never replaces the host's malloc.
  *
  * Environment (read by weft_run and weft_start; a field given in weft_config outranks it; a
- * malformed value is -EINVAL with a line on stderr)
- *          WEFT_WORKERS     number of workers
- *          WEFT_STACK_SIZE  usable bytes of a fiber's stack, decimal
+ * malformed or impossible value is -EINVAL with a line on stderr)
+ *          WEFT_WORKERS     number of workers, 1 .. 1024
+ *          WEFT_STACK_SIZE  usable bytes of a fiber's stack, 16384 .. 1073741824
  *          WEFT_ENGINE      auto | uring | epoll
  *          WEFT_RING_MODE   defer | coop | plain: forces one io_uring mode, as the WEFT_RING_*
  *                           flags do
@@ -100,13 +100,13 @@ typedef void *(*weft_fn)(void *arg);
 
 /* How to run. All zero: the defaults, each of which the environment may change (see above). */
 typedef struct weft_config {
-	/* Threads that run fibers; 0: the CPUs usable (affinity mask and cgroup quota). */
+	/* Threads that run fibers, at most 1024; 0: the CPUs usable (affinity, cgroup quota). */
 	unsigned workers;
-	/* Usable bytes of a fiber's stack, rounded up to pages; 0: 64 KiB. This is address space:
-	 * memory is committed page by page on first touch. */
+	/* Usable bytes of a fiber's stack, 16 KiB to 1 GiB, rounded up to a power of two;
+	 * 0: 64 KiB. This is address space: memory is committed page by page on first touch. */
 	size_t stack_size;
-	/* Submission slots of each worker's ring, rounded up to a power of two; 0: the default. An
-	 * operation that meets a full ring waits its turn; none is lost. */
+	/* Submission slots of each worker's ring, rounded up to a power of two, at most 32768;
+	 * 0: 256. An operation that meets a full ring waits its turn; none is lost. */
 	unsigned ring_entries;
 	/* WEFT_ENGINE_*. A forced engine that is refused is an error, not a fallback. */
 	unsigned engine;
@@ -130,16 +130,16 @@ typedef struct weft_config {
  * its own.
  *
  * Context  any thread that is not a fiber; blocks that thread. errno untouched.
- * Cost     starts and ends the workers' threads and their rings: about a millisecond.
+ * Cost     starting and ending the workers' threads and their rings.
  * Returns  0.
  * Errors   -EINVAL  @main_fn is NULL, or a field, flag or WEFT_* variable is malformed; a line on
  *                   stderr says which (weft)
  *          -EPERM   called inside a fiber (weft); or io_uring is forbidden here (kernel)
  *          -ENOTSUP WEFT_ENGINE_EPOLL: not in this release; a line on stderr says so (weft)
  *          -ENOMEM  no memory for workers, rings or the first stack (weft, kernel)
- *          -EAGAIN  a worker's thread was refused (RLIMIT_NPROC, pids cgroup) (kernel)
- *          -ENOSYS, -EMFILE, ... io_uring_setup was refused; a line on stderr says what to do
- *          (kernel)
+ *          -EAGAIN  a thread was refused, by RLIMIT_NPROC or a pids cgroup (kernel); or 256
+ *                   runtimes are alive (weft)
+ *          -ENOSYS, -EMFILE, ...  io_uring was refused; a line on stderr says what to do (kernel)
  * Example  int error = weft_run(NULL, serve, NULL, NULL);
  *          if (error < 0)
  *                  fprintf(stderr, "cannot start: %s\n", strerror(-error));
@@ -180,7 +180,7 @@ WEFT_API WEFT_NODISCARD int weft_start(weft_runtime **rt, const weft_config *con
  *          fiber weft_go() is cheaper.
  * Returns  0; the fiber will run, also when the runtime is stopped next (it then starts cancelled).
  * Errors   -EINVAL    @rt or @fn is NULL (weft)
- *          -ENOMEM    no memory for the fiber or its stack (weft, kernel)
+ *          -ENOMEM, -EAGAIN as weft_spawn()
  *          -ESHUTDOWN the runtime is being stopped (weft)
  * Example  weft_submit(rt, handle_request, request);
  */

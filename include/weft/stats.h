@@ -84,9 +84,9 @@ typedef struct weft_stats {
 	const char *ring_mode;
 	/* Gauge: fibers spawned and not ended. */
 	uint64_t fibers_live;
-	/* Gauge: stack slots in the address space. */
+	/* Gauge: stack slots in the address space. They belong to all runtimes of the process. */
 	uint64_t stacks_mapped;
-	/* Gauge: their size in bytes. Memory is used only where they were touched. */
+	/* Gauge: the slots' size in bytes. Memory is used only where they were touched. */
 	uint64_t stack_bytes_mapped;
 	/* Gauge: stacks without a guard page, which a checked word watches instead. */
 	uint64_t guards_missing;
