@@ -7,7 +7,7 @@
 set -euo pipefail
 cc=$1
 out=$2
-entry_points="mallocx rallocx xallocx sallocx dallocx sdallocx nallocx mallctl malloc_stats_print"
+entry_points=(mallocx rallocx xallocx sallocx dallocx sdallocx nallocx mallctl malloc_stats_print)
 
 archive=$("$cc" -print-file-name=libjemalloc_pic.a)
 if [[ ! -f $archive ]]; then
@@ -16,8 +16,8 @@ if [[ ! -f $archive ]]; then
 fi
 objcopy=$("$cc" -print-prog-name=objcopy)
 object=${out%.a}.o
-"$cc" -r -nostdlib -o "$object" $(printf -- '-Wl,-u,%s ' $entry_points) "$archive"
-"$objcopy" $(printf -- '--keep-global-symbol=%s ' $entry_points) "$object"
+"$cc" -r -nostdlib -o "$object" "${entry_points[@]/#/-Wl,-u,}" "$archive"
+"$objcopy" "${entry_points[@]/#/--keep-global-symbol=}" "$object"
 rm -f "$out"
 "$("$cc" -print-prog-name=ar)" rcsD "$out" "$object"
 rm -f "$object"
