@@ -25,7 +25,7 @@ weft_bazel() {
 	local options=()
 	case $command in
 	build | test | run | info)
-		# No bazel-* links: they would point at whichever mode was built last.
+		# No links into the output base: they would change with the mode that was built last.
 		options=(--symlink_prefix=/)
 		[[ $mode == normal ]] || options+=("--config=$mode")
 		;;
