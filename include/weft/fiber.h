@@ -49,14 +49,15 @@
  *   weft_join                                                yes     yes
  *   weft_sleep of more than zero, weft_sleep_until           yes     yes
  *   weft_read, weft_write, weft_recv, weft_send,
- *     weft_accept, weft_connect, weft_poll, weft_openat,
- *     weft_read_full, weft_write_full, weft_send_full,
- *     weft_dial                                              yes     yes
+ *     weft_accept, weft_connect, weft_shutdown, weft_poll,
+ *     weft_openat, weft_read_full, weft_write_full,
+ *     weft_send_full, weft_dial                              yes     yes
+ *   weft_listen                                              both only to look a name up
  *   weft_check                                               no      yes: it is nothing else
  *   weft_close                                               yes     no: it always closes
- *   weft_yield, weft_sleep of zero or less                   no      no: they only give way
- *   weft_spawn, weft_go, weft_detach, weft_cancel,
- *     weft_shutdown and all the others                       no      no
+ *   weft_yield, weft_sleep of zero or less                   no      no: they only yield
+ *   weft_spawn, weft_go, weft_detach, weft_cancel
+ *     and all the others                                     no      no
  *
  * Off a fiber (on a plain thread) calls that park return -EPERM and do nothing; each function says
  * what it does there.

@@ -136,10 +136,11 @@ WEFT_API int weft_connect(int fd, const struct sockaddr *addr, socklen_t len);
  *
  * Fibers parked in a direction that ends wake: receivers with 0, senders with -EPIPE.
  *
- * Context  fiber. Parks no. Cancel point no. errno untouched.
- * Cost     one system call.
+ * Context  fiber. Parks yes. Cancel point yes, so clean-up shields it or closes instead. errno
+ *          untouched. May return on another thread.
+ * Cost     as weft_recv().
  * Returns  0.
- * Errors   -EPERM off a fiber (weft)
+ * Errors   -ECANCELED, -ETIMEDOUT, -EPERM off a fiber (weft)
  *          -ENOTCONN, -EBADF, -ENOTSOCK, -EINVAL (kernel, as shutdown(2) says)
  * Example  weft_shutdown(fd, SHUT_WR);
  */

@@ -9,9 +9,11 @@
  *          Any number of runtimes may live in a process, at once or one after another; they share
  *          nothing but the processors.
  * Owns     its workers' threads, rings and descriptors: all are gone when weft_run() or weft_stop()
- *          returns. Stacks go back to a pool that the next runtime takes from. weft handles SIGSEGV
- *          and SIGBUS to report stack overflows, and passes on every other fault to the handler
- *          that was there before; it never replaces the host's malloc.
+ *          returns. Stacks go back to a pool that the next runtime takes from. Workers block all
+ *          signals but those which faults raise, so the host's handlers run on the host's threads.
+ *          While a runtime lives weft handles SIGSEGV and SIGBUS to report stack overflows, and
+ *          passes every other fault on to the handler that was there before. weft never replaces
+ *          the host's malloc.
  *
  * Environment (read by weft_run and weft_start; a field given in weft_config outranks it; a
  * malformed or impossible value is -EINVAL with a line on stderr)
