@@ -18,7 +18,7 @@
  * Environment (read by weft_run and weft_start; a field given in weft_config outranks it; a
  * malformed or impossible value is -EINVAL with a line on stderr)
  *          WEFT_WORKERS     number of workers, 1 .. 1024
- *          WEFT_STACK_SIZE  usable bytes of a fiber's stack, 16384 .. 1073741824
+ *          WEFT_STACK_SIZE  usable bytes of a fiber's stack, at most 1073741824
  *          WEFT_ENGINE      auto | uring | epoll
  *          WEFT_RING_MODE   defer | coop | plain: forces one io_uring mode, as the WEFT_RING_*
  *                           flags do
@@ -104,7 +104,7 @@ typedef void *(*weft_fn)(void *arg);
 typedef struct weft_config {
 	/* Threads that run fibers, at most 1024; 0: the CPUs usable (affinity, cgroup quota). */
 	unsigned workers;
-	/* Usable bytes of a fiber's stack, 16 KiB to 1 GiB, rounded up to a power of two;
+	/* Usable bytes of a fiber's stack, at most 1 GiB, rounded up to a power of two and to 16 KiB;
 	 * 0: 64 KiB. This is address space: memory is committed page by page on first touch. */
 	size_t stack_size;
 	/* Submission slots of each worker's ring, rounded up to a power of two, at most 32768;

@@ -45,7 +45,7 @@ typedef struct weft_worker_stats {
 	uint64_t steal_rounds;
 	/* Fibers taken from the injection queue. */
 	uint64_t injected;
-	/* Times its own queue was full and part of it moved to the common one. */
+	/* Fibers moved to the common queue because the own one was full. */
 	uint64_t overflows;
 
 	/* Timers set, by sleeps and deadlines. */
