@@ -102,7 +102,7 @@ typedef struct weft_fiber weft_fiber;
 typedef struct weft_attr {
 	/* For reports; copied, cut to 31 bytes. NULL: none. */
 	const char *name;
-	/* Usable bytes, at most 1 GiB, rounded up to a power of two and to 16 KiB; 0: the
+	/* Usable bytes, at most 1 GiB, rounded up to a power of two of at least 16 KiB; 0: the
 	 * runtime's. Must be 0 with WEFT_SMALL. */
 	size_t stack_size;
 	/* WEFT_PINNED, WEFT_FP_ENV, WEFT_SMALL, ored together; other bits are -EINVAL. */

@@ -41,8 +41,8 @@ extern "C" {
  * effect on them. */
 typedef int64_t weft_ns;
 
-#define WEFT_US	 INT64_C(1000)
-#define WEFT_MS	 INT64_C(1000000)
+#define WEFT_US INT64_C(1000)
+#define WEFT_MS INT64_C(1000000)
 #define WEFT_SEC INT64_C(1000000000)
 /* The time that never comes: as a deadline, none. */
 #define WEFT_FOREVER INT64_MAX
@@ -104,8 +104,9 @@ typedef void *(*weft_fn)(void *arg);
 typedef struct weft_config {
 	/* Threads that run fibers, at most 1024; 0: the CPUs usable (affinity, cgroup quota). */
 	unsigned workers;
-	/* Usable bytes of a fiber's stack, at most 1 GiB, rounded up to a power of two and to 16 KiB;
-	 * 0: 64 KiB. This is address space: memory is committed page by page on first touch. */
+	/* Usable bytes of a fiber's stack, at most 1 GiB, rounded up to a power of two of at least
+	 * 16 KiB; 0: 64 KiB. This is address space: memory is committed page by page on first
+	 * touch. */
 	size_t stack_size;
 	/* Submission slots of each worker's ring, rounded up to a power of two, at most 32768;
 	 * 0: 256. An operation that meets a full ring waits its turn; none is lost. */

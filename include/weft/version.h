@@ -17,7 +17,7 @@
 #define WEFT_VERSION_H
 
 #if defined(__GNUC__)
-#define WEFT_API       __attribute__((__visibility__("default")))
+#define WEFT_API __attribute__((__visibility__("default")))
 #define WEFT_NODISCARD __attribute__((__warn_unused_result__))
 #else
 #define WEFT_API
@@ -28,7 +28,7 @@
 #define WEFT_VERSION_MINOR 1
 #define WEFT_VERSION_PATCH 0
 
-#define WEFT_VERSION_TEXT_(major, minor, patch)	  #major "." #minor "." #patch
+#define WEFT_VERSION_TEXT_(major, minor, patch) #major "." #minor "." #patch
 #define WEFT_VERSION_EXPAND_(major, minor, patch) WEFT_VERSION_TEXT_(major, minor, patch)
 /* The version of the headers as text: "0.1.0". */
 #define WEFT_VERSION                                                                               \

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /* headers_test.cc - the public headers as a C++ program sees them, outside any fiber
  *
  * Law  headers and library say the same version.
@@ -25,7 +25,8 @@ static void *nothing(void *)
 TEST(Headers, VersionOfTheLibrary)
 {
 	std::string numbers = std::to_string(WEFT_VERSION_MAJOR) + "." +
-		std::to_string(WEFT_VERSION_MINOR) + "." + std::to_string(WEFT_VERSION_PATCH);
+			      std::to_string(WEFT_VERSION_MINOR) + "." +
+			      std::to_string(WEFT_VERSION_PATCH);
 	EXPECT_EQ(numbers, WEFT_VERSION);
 	EXPECT_STREQ(WEFT_VERSION, weft_version());
 }
