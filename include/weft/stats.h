@@ -114,8 +114,8 @@ typedef struct weft_stats {
  *          for (int i = 0; i < workers && i < 64; i++)
  *                  printf("%d: %" PRIu64 " runs\n", i, row[i].runs);
  */
-WEFT_API int weft_stats_get(weft_runtime *runtime, weft_stats *stats, weft_worker_stats *per_worker,
-			    unsigned count);
+WEFT_API int weft_stats_get(
+	weft_runtime *runtime, weft_stats *stats, weft_worker_stats *per_worker, unsigned count);
 
 #ifdef __cplusplus
 }

@@ -25,8 +25,7 @@ static void *nothing(void *)
 TEST(Headers, VersionOfTheLibrary)
 {
 	std::string numbers = std::to_string(WEFT_VERSION_MAJOR) + "." +
-			      std::to_string(WEFT_VERSION_MINOR) + "." +
-			      std::to_string(WEFT_VERSION_PATCH);
+		std::to_string(WEFT_VERSION_MINOR) + "." + std::to_string(WEFT_VERSION_PATCH);
 	EXPECT_EQ(numbers, WEFT_VERSION);
 	EXPECT_STREQ(WEFT_VERSION, weft_version());
 }
