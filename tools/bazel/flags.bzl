@@ -39,13 +39,18 @@ _AARCH64 = ["*_aarch64.c", "*_aarch64.S"]
 def weft_library(name, deps = [], **kwargs):
     """A layer of weft: every .c and .h of its folder, so that a new file needs no edit here.
 
-    Files named *_x86_64 and *_aarch64 are for one processor.
+    Files named *_x86_64 and *_aarch64 are for one processor. All of the folder, for builds by other means, is in the
+    filegroup `sources`.
 
     Args:
       name: of the target; the folder's name, so that //sched/core means //sched/core:core.
       deps: the layers below.
       **kwargs: passed to cc_library.
     """
+    native.filegroup(
+        name = "sources",
+        srcs = native.glob(["*.c", "*.h", "*.S"], allow_empty = True),
+    )
     native.cc_library(
         name = name,
         srcs = native.glob(["*.c"], exclude = _X86_64 + _AARCH64, allow_empty = True) + select({
