@@ -27,8 +27,7 @@ static void print_help(const struct bench_question *q)
 	else
 		printf("  --workers N  worker threads (default 1; 0: one for each CPU usable)\n");
 	if (q->count_means)
-		printf("  --count N    %s (default %llu)\n", q->count_means,
-			(unsigned long long)q->count);
+		printf("  --count N    %s (default %llu)\n", q->count_means, (unsigned long long)q->count);
 	printf("  --quick      fewer samples%s, for a smoke test: not for quoting\n",
 		q->count_quick != q->count ? " and a smaller count" : "");
 	printf("  --help       this text\n\n"
@@ -200,8 +199,7 @@ void bench_print(const char *bench, const char *text, const char *who, unsigned 
 	if (n == 0)
 		bench_die("%s, %s: no sample", bench, text);
 	qsort(sorted.sample, n, sizeof sorted.sample[0], compare);
-	median = n % 2 ? sorted.sample[n / 2]
-		       : (sorted.sample[n / 2 - 1] + sorted.sample[n / 2]) / 2;
+	median = n % 2 ? sorted.sample[n / 2] : (sorted.sample[n / 2 - 1] + sorted.sample[n / 2]) / 2;
 	if (median > 0)
 		spread = (sorted.sample[n - 1] - sorted.sample[0]) / median;
 	printf("{\"bench\":\"%s\",\"case\":\"%s\",\"who\":\"%s\",\"workers\":%u,\"unit\":\"%s\","

@@ -27,14 +27,12 @@
 
 /* What one benchmark asks; text for --help and defaults for the options. */
 struct bench_question {
-	const char *name; /* the "bench" of its JSON lines */
-	const char *asks; /* the question, and how it is answered: shown by --help */
-	const char *
-		count_means; /* what --count counts in one repetition; NULL: the option is refused */
+	const char *name;	 /* the "bench" of its JSON lines */
+	const char *asks;	 /* the question, and how it is answered: shown by --help */
+	const char *count_means; /* what --count counts in one repetition; NULL: the option is refused */
 	uint64_t count;
 	uint64_t count_quick; /* the default with --quick */
-	unsigned
-		workers_only; /* non-zero: the question makes sense for this number of workers alone */
+	unsigned workers_only; /* non-zero: the question makes sense for this number of workers alone */
 };
 
 struct bench_args {

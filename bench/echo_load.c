@@ -184,8 +184,7 @@ static pid_t start_server(const struct options *o, int *output)
 /* Reads the server's first line and takes the port from its end. */
 static struct sockaddr_in read_address(int output)
 {
-	struct sockaddr_in address = {
-		.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	struct pollfd ready = {.fd = output, .events = POLLIN};
 	char line[128];
 	size_t used = 0;
@@ -249,8 +248,7 @@ static void connect_all(struct load *load, const struct sockaddr_in *address)
 		struct epoll_event event = {.events = EPOLLIN, .data.ptr = c};
 
 		c->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-		if (c->fd < 0 ||
-			connect(c->fd, (const struct sockaddr *)address, sizeof *address) != 0)
+		if (c->fd < 0 || connect(c->fd, (const struct sockaddr *)address, sizeof *address) != 0)
 			bench_die("echo_load: connect: %s", strerror(errno));
 		setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
 		if (epoll_ctl(load->epoll_fd, EPOLL_CTL_ADD, c->fd, &event) != 0)
@@ -302,8 +300,7 @@ static void measure(struct load *load, clockid_t server_clock)
 		run_window(load);
 		cpu_ns = read_cpu(server_clock) - cpu_before;
 		bench_add(&cpu, (double)cpu_ns / (double)load->requests);
-		bench_add(
-			&rate, (double)load->requests * 1e9 / (double)(bench_now_ns() - start_ns));
+		bench_add(&rate, (double)load->requests * 1e9 / (double)(bench_now_ns() - start_ns));
 	}
 	snprintf(text, sizeof text, "%u connections, %u B", o->connections, o->message_bytes);
 	bench_print("echo", text, o->who, o->workers, "CPU ns/request", &cpu);

@@ -37,8 +37,7 @@ static void *body(void *arg)
 	int fd;
 
 	(void)arg;
-	printf("listening on 127.0.0.1:%d\n",
-		bench_check(weft_local_port(listener), "weft_local_port"));
+	printf("listening on 127.0.0.1:%d\n", bench_check(weft_local_port(listener), "weft_local_port"));
 	fflush(stdout);
 	while ((fd = weft_accept(listener, NULL, NULL, 0)) >= 0 || fd == -ECONNABORTED)
 		if (fd >= 0)

@@ -29,7 +29,7 @@ static const struct bench_question question = {
 /* Time given for one fiber to be spawned and to fall asleep, cold: several page faults of 2-5 us.
  * */
 #define LEAD_EACH (INT64_C(10) * WEFT_US)
-#define SPREAD	  (INT64_C(2) * WEFT_SEC)
+#define SPREAD (INT64_C(2) * WEFT_SEC)
 
 struct sleepers {
 	uint64_t count;

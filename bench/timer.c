@@ -92,8 +92,7 @@ static void *body(void *arg)
 		bench_add(&cancel, crowd->cancel_ns);
 	}
 	bench_print(question.name, "10000 sleepers: spawn, arm, park", "weft", 1, "ns/fiber", &arm);
-	bench_print(question.name, "10000 sleepers: cancel, wake, join", "weft", 1, "ns/fiber",
-		&cancel);
+	bench_print(question.name, "10000 sleepers: cancel, wake, join", "weft", 1, "ns/fiber", &cancel);
 	free(crowd);
 	return NULL;
 }

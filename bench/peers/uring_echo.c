@@ -38,8 +38,7 @@ static _Noreturn void die(const char *what, int error)
 /* DEFER_TASKRUN where the kernel has it (6.1), the plain mode elsewhere; said on stderr. */
 static void open_ring(struct io_uring *ring)
 {
-	struct io_uring_params params = {
-		.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN};
+	struct io_uring_params params = {.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN};
 	int result = io_uring_queue_init_params(ENTRIES, ring, &params);
 
 	if (result == -EINVAL) {
@@ -50,20 +49,17 @@ static void open_ring(struct io_uring *ring)
 		die("io_uring_queue_init", -result);
 	result = io_uring_register_ring_fd(ring);
 	if (result < 0)
-		fprintf(stderr, "uring_echo: ring descriptor not registered: %s\n",
-			strerror(-result));
+		fprintf(stderr, "uring_echo: ring descriptor not registered: %s\n", strerror(-result));
 }
 
 static int open_listener(void)
 {
-	struct sockaddr_in address = {
-		.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	socklen_t length = sizeof address;
 	const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) != 0 ||
-		listen(fd, SOMAXCONN) != 0 ||
-		getsockname(fd, (struct sockaddr *)&address, &length) != 0)
+		listen(fd, SOMAXCONN) != 0 || getsockname(fd, (struct sockaddr *)&address, &length) != 0)
 		die("listen on 127.0.0.1", errno);
 	printf("listening on 127.0.0.1:%d\n", ntohs(address.sin_port));
 	fflush(stdout);
