@@ -27,6 +27,11 @@ for program in c_shared c_static cxx_shared cxx_archive; do
 	[[ $(./$program) == "hello from a fiber" ]] || fail "$program does not run"
 done
 
+for program in weft-httpd weft-load; do
+	"$prefix/bin/$program" --help >help || fail "$program is not installed, or has no --help"
+	grep -qi usage help || fail "$program --help shows no usage"
+done
+
 major=$(awk '$2 == "WEFT_VERSION_MAJOR" { print $3 }' "$prefix/include/weft/version.h")
 readelf -dW c_shared | grep -q "NEEDED.*\[libweft.so.$major\]" || fail "c_shared does not need libweft.so.$major"
 readelf -dW "$prefix/lib/libweft.so" | grep -q "SONAME.*\[libweft.so.$major\]" || fail "the soname is not libweft.so.$major"
@@ -40,7 +45,6 @@ others=$(awk 'NF > 1 && $1 !~ /^weft_/ { print $1 }' <<<"$others")
 nm -gD --defined-only "$prefix/lib/libweft.so" | grep -q ' T weft_run$' || fail "weft_run is not exported"
 
 for file in "$prefix/lib/libweft.so" c_shared c_static cxx_archive "$prefix"/bin/*; do
-	[[ -e $file ]] || continue
 	segments=$(readelf -lW "$file")
 	grep -q 'GNU_STACK.* RW ' <<<"$segments" || fail "$file: the stack is executable"
 	! grep -q ' RWE ' <<<"$segments" || fail "$file: a segment is both writable and executable"
