@@ -6,7 +6,7 @@ need bazel
 
 # Bazel hands in links to the real files: the tree they lead to is the one to depend on.
 tree=$(dirname "$(readlink -f WORKSPACE)")
-cp -L -r tests/tree/consumer "$scratch/consumer"
+cp -r "$tree/tests/tree/consumer" "$scratch/consumer"
 ln -s "$tree" "$scratch/consumer/weft"
 # The link is a repository of its own, not packages of this workspace.
 echo weft >"$scratch/consumer/.bazelignore"
