@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+/* fd.h - the descriptor table: which operations are on which descriptor, so that close() can be a wake-up (law 5)
+ *
+ * What     a process-wide two-level table with an entry a descriptor number: a lock, a state, the list of operations under way. An
+ *          operation is entered before it is submitted and left after it has completed, by its own fiber.
+ * Rejected a count alone (close must find the operations); cancelling by descriptor in the kernel (it matches the open file, and only on
+ *          the ring that asks).
+ * Owns     nothing: the operations live in their callers' frames.
+ * Rules    C1 OPEN: calls enter. CLOSING: the number still belongs to the old file; calls get -EBADF, and the operations there are cancelled
+ *             by their fibers' LIFE_CLOSE bit. RELEASING: the kernel closes the number and may give it away at once; calls
+ *             wait until the closer has seen it done, and then meet whatever file it is.
+ *          C2 an operation is in the list from wf_fd_enter to wf_fd_leave, so its fiber lives while the list's lock is held.
+ *          C3 LIFE_CLOSE is set and cleared under the entry's lock.
+ * Tests    tests/io/close_test.cc
+ */
+#ifndef WF_IO_API_FD_H
+#define WF_IO_API_FD_H
+
+#include "sched/core/driver.h"
+
+/* 0, or -EBADF (closing, negative), -EMFILE (beyond the table), -ENOMEM, or what an interrupted wait for a release returns. */
+int wf_fd_enter(struct wf_op *op);
+/* Returns whether the descriptor was closed under the operation. `more`: the next receive will probably find data at once. */
+bool wf_fd_leave(struct wf_op *op, bool more);
+/* The hint of the last wf_fd_leave. */
+bool wf_fd_has_more(int fd);
+
+/* The two halves of weft_close around the kernel's close. 0, -EBADF, -EMFILE or -ENOMEM. Parks until no operation is left. */
+int wf_fd_close_begin(int fd);
+void wf_fd_close_end(int fd);
+
+#endif

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+/* op.h - running one operation: what every call of io/api has in common
+ *
+ * Rules    P1 levels first: cancellation and deadline in force fail the call before anything is submitted.
+ *          P2 data wins: a result >= 0 is returned, whatever was asked meanwhile.
+ *          P3 -EAGAIN of a descriptor set O_NONBLOCK is waited out, unless the call asked for MSG_DONTWAIT.
+ */
+#ifndef WF_IO_API_OP_H
+#define WF_IO_API_OP_H
+
+#include <sys/types.h>
+
+#include "sched/core/driver.h"
+
+/* Parks until the operation has completed: its result, or a negative errno. -EPERM off a fiber. */
+int32_t wf_op_run(struct wf_op *op);
+/* The same for an operation whose -EAGAIN means "not now": waits for `events` and tries again. */
+int32_t wf_op_run_waiting(struct wf_op *op, short events);
+/* Neither cancellable nor late, and not in the descriptor table: the close itself. */
+int32_t wf_op_run_always(struct wf_op *op);
+
+#endif

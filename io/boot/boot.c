@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: MIT */
+/* boot.c - weft_run, weft_start, weft_submit, weft_stop: the one file that knows the scheduler and its engines
+ *
+ * What     completes the configuration (field, else environment, else default), chooses the engine by probing, starts and stops runtimes.
+ * Rules    a field given outranks the environment; malformed WEFT_* values and unknown flags are -EINVAL with a line that
+ *          says what is known.
+ * Tests    tests/core/runtime_test.cc, tests/io/boot_test.cc
+ */
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <weft/runtime.h>
+#include <weft/version.h>
+
+#include "io/uring/uring.h"
+#include "sched/base/log.h"
+#include "sched/base/seam.h"
+#include "sched/core/runtime.h"
+#include "sched/core/spawn.h"
+
+#define RING_FLAGS (WEFT_RING_DEFER | WEFT_RING_COOP | WEFT_RING_PLAIN)
+#define CONFIG_FLAGS (WEFT_VIRTUAL_TIME | RING_FLAGS)
+
+/* A number with an optional k or m; -EINVAL and a line when it is not one between low and high. */
+static int number_from_env(const char *name, uint64_t low, uint64_t high, uint64_t *value)
+{
+	const char *text = getenv(name);
+	if (text == NULL || text[0] == '\0')
+		return 0;
+	char *end;
+	errno = 0;
+	unsigned long long n = strtoull(text, &end, 10);
+	bool bad = errno != 0 || end == text || text[0] == '-' || text[0] == '+' || n > UINT64_MAX >> 21;
+	if (*end == 'k' || *end == 'K')
+		n <<= 10, end++;
+	else if (*end == 'm' || *end == 'M')
+		n <<= 20, end++;
+	if (bad || *end != '\0' || n < low || n > high) {
+		wf_log(WF_LOG_WARN, "%s=%s is not a number from %llu to %llu", name, text,
+			(unsigned long long)low, (unsigned long long)high);
+		return -EINVAL;
+	}
+	*value = n;
+	return 0;
+}
+
+static int word_from_env(const char *name, const char *const *words, unsigned count, unsigned *index)
+{
+	const char *text = getenv(name);
+	if (text == NULL || text[0] == '\0')
+		return 0;
+	for (unsigned i = 0; i < count; i++)
+		if (strcmp(text, words[i]) == 0) {
+			*index = i;
+			return 0;
+		}
+	char known[128] = "";
+	for (unsigned i = 0; i < count; i++) {
+		strcat(known, i > 0 ? ", " : "");
+		strcat(known, words[i]);
+	}
+	wf_log(WF_LOG_WARN, "%s=%s is not one of %s", name, text, known);
+	return -EINVAL;
+}
+
+static int complete_engine(weft_config *config)
+{
+	static const char *const engines[] = {"auto", "uring", "epoll"};
+	static const char *const rings[] = {"auto", "defer", "coop", "plain"};
+	static const unsigned ring_flags[] = {0, WEFT_RING_DEFER, WEFT_RING_COOP, WEFT_RING_PLAIN};
+	unsigned engine = 0, ring = 0;
+	int error = word_from_env("WEFT_ENGINE", engines, 3, &engine);
+	if (error == 0)
+		error = word_from_env("WEFT_RING_MODE", rings, 4, &ring);
+	if (error != 0)
+		return error;
+	if (config->engine == WEFT_ENGINE_AUTO)
+		config->engine = engine;
+	if (config->engine > WEFT_ENGINE_EPOLL) {
+		wf_log(WF_LOG_WARN,
+			"weft_config.engine is %u: not one of WEFT_ENGINE_AUTO, _URING, _EPOLL",
+			config->engine);
+		return -EINVAL;
+	}
+	if (config->flags & ~CONFIG_FLAGS) {
+		wf_log(WF_LOG_WARN, "weft_config.flags has unknown bits 0x%x",
+			config->flags & ~CONFIG_FLAGS);
+		return -EINVAL;
+	}
+	if (!(config->flags & RING_FLAGS))
+		config->flags |= ring_flags[ring];
+	return 0;
+}
+
+static int complete(const weft_config *given, weft_config *config)
+{
+	memset(config, 0, sizeof(*config));
+	if (given != NULL)
+		*config = *given;
+	uint64_t workers = 0, stack = 0;
+	int error = wf_log_configure();
+	if (error == 0)
+		error = number_from_env("WEFT_WORKERS", 1, WF_WORKERS_MAX, &workers);
+	if (error == 0)
+		error = number_from_env("WEFT_STACK_SIZE", WF_STACK_MIN, WF_STACK_MAX, &stack);
+	if (error == 0)
+		error = complete_engine(config);
+	if (error != 0)
+		return error;
+	if (config->workers == 0)
+		config->workers = workers != 0 ? (unsigned)workers : wf_cpu_count();
+	if (config->workers > WF_WORKERS_MAX) {
+		if (given != NULL && given->workers != 0) {
+			wf_log(WF_LOG_WARN, "weft_config.workers is %u: the limit is %d",
+				config->workers, WF_WORKERS_MAX);
+			return -EINVAL;
+		}
+		config->workers = WF_WORKERS_MAX;
+	}
+	if (config->stack_size == 0)
+		config->stack_size = stack != 0 ? stack : WF_STACK_DEFAULT;
+	if (config->stack_size > WF_STACK_MAX) {
+		wf_log(WF_LOG_WARN, "weft_config.stack_size is %zu: the limit is 1 GiB",
+			config->stack_size);
+		return -EINVAL;
+	}
+	if (config->ring_entries > WF_RING_ENTRIES_MAX) {
+		wf_log(WF_LOG_WARN, "weft_config.ring_entries is %u: the limit is %u",
+			config->ring_entries, WF_RING_ENTRIES_MAX);
+		return -EINVAL;
+	}
+	if (config->ring_entries == 0)
+		config->ring_entries = WF_RING_ENTRIES;
+	return 0;
+}
+
+static const char *advice(int error)
+{
+	switch (-error) {
+	case EPERM:
+		return " (a container's seccomp profile or sysctl kernel.io_uring_disabled forbids it: allow it there)";
+	case ENOSYS:
+		return " (this kernel or sandbox has none: Linux 5.19 or later is needed)";
+	case ENOMEM:
+		return " (raise the locked-memory limit, ulimit -l, or set weft_config.ring_entries lower)";
+	case EMFILE:
+	case ENFILE:
+		return " (no descriptor is left for its rings: raise ulimit -n)";
+	case EINVAL:
+		return " (the ring mode asked for is not known to this kernel: leave WEFT_RING_MODE and the flags unset)";
+	default:
+		return "";
+	}
+}
+
+static int choose_driver(const weft_config *config, const struct wf_driver **driver)
+{
+	if (config->engine == WEFT_ENGINE_EPOLL) {
+		wf_log(WF_LOG_WARN,
+			"the epoll engine is not part of this version: leave WEFT_ENGINE unset, or set uring");
+		return -ENOTSUP;
+	}
+	int error = wf_uring_probe(config);
+	if (error != 0) {
+		wf_log(WF_LOG_WARN, "io_uring is refused: %s%s", strerror(-error), advice(error));
+		return error;
+	}
+	*driver = &wf_uring_driver;
+	return 0;
+}
+
+static int start(const weft_config *given, struct wf_runtime **rt)
+{
+	weft_config config;
+	const struct wf_driver *driver;
+	*rt = NULL;
+	if (wf_self() != NULL)
+		return -EPERM;
+	int error = complete(given, &config);
+	if (error == 0)
+		error = choose_driver(&config, &driver);
+	if (error == 0)
+		error = wf_runtime_start(rt, &config, driver);
+	return error;
+}
+
+int weft_start(weft_runtime **rt, const weft_config *config)
+{
+	if (rt == NULL)
+		return -EINVAL;
+	struct wf_runtime *started;
+	int error = start(config, &started);
+	*rt = (weft_runtime *)started;
+	return error;
+}
+
+int weft_submit(weft_runtime *rt, weft_fn fn, void *arg)
+{
+	if (rt == NULL || fn == NULL)
+		return -EINVAL;
+	return wf_runtime_submit((struct wf_runtime *)rt, fn, arg, __builtin_return_address(0));
+}
+
+int weft_stop(weft_runtime *rt)
+{
+	if (rt == NULL)
+		return -EINVAL;
+	struct wf_worker *self = wf_self();
+	if (self != NULL)
+		return self->rt == (struct wf_runtime *)rt ? -EDEADLK : -EPERM;
+	wf_runtime_stop((struct wf_runtime *)rt);
+	return 0;
+}
+
+/* The first fiber of weft_run, and the thread that waits for it. */
+struct first {
+	weft_fn fn;
+	void *arg;
+	void *result;
+	wf_a32 ended;
+};
+
+static void *run_first(void *arg)
+{
+	struct first *first = arg;
+	first->result = first->fn(first->arg);
+	wf_swap_sc32(&first->ended, 1);
+	wf_futex_wake(&first->ended, 1);
+	return NULL;
+}
+
+int weft_run(const weft_config *config, weft_fn main_fn, void *arg, void **result)
+{
+	if (main_fn == NULL)
+		return -EINVAL;
+	struct wf_runtime *rt;
+	int error = start(config, &rt);
+	if (error != 0)
+		return error;
+	struct first first = {.fn = main_fn, .arg = arg};
+	error = wf_runtime_submit(rt, run_first, &first, (const void *)main_fn);
+	while (error == 0 && wf_load_sc32(&first.ended) == 0)
+		wf_futex_wait(&first.ended, 0, INT64_MAX);
+	wf_runtime_stop(rt);
+	if (error == 0 && result != NULL)
+		*result = first.result;
+	return error;
+}
+
+unsigned weft_workers(void)
+{
+	struct wf_worker *w = wf_self();
+	return w == NULL ? 0 : w->rt->worker_count;
+}
+
+unsigned weft_worker_index(void)
+{
+	struct wf_worker *w = wf_self();
+	return w == NULL ? UINT_MAX : w->index;
+}
+
+unsigned weft_engine(void)
+{
+	struct wf_worker *w = wf_self();
+	return w == NULL ? WEFT_ENGINE_AUTO : w->rt->driver->engine;
+}
+
+const char *weft_version(void)
+{
+	return WEFT_VERSION;
+}

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT */
+/* limits.h - every bound of the scheduler, with its reason and what happens at it
+ *
+ * Rules    a number that bounds a queue, a batch, a spin or a cache stands here and nowhere else.
+ */
+#ifndef WF_SCHED_BASE_LIMITS_H
+#define WF_SCHED_BASE_LIMITS_H
+
+#define WF_CACHE_LINE 64
+
+/* Workers of one runtime. The sleepers' bitmap is scanned by wakers: 16 words. More is -EINVAL. */
+#define WF_WORKERS_MAX 1024
+
+/* Runtimes alive at once. Their structs are static, because stale wakers may still look at one. More: -EAGAIN. */
+#define WF_RUNTIMES_MAX 256
+
+/* Fibers: slabs of 1024 control blocks behind a directory of 64 Ki pointers (512 KiB of untouched zero pages):
+ * 67 million fibers. At the bound spawn returns -EAGAIN. */
+#define WF_FIBER_SLAB 1024u
+#define WF_FIBER_SLABS_MAX 65536u
+
+/* Control blocks a worker keeps to itself; half of them move to or from the shared list at a time. */
+#define WF_FIBER_CACHE 128u
+
+/* Ready ring: 256 as Go and Tokio. Its oldest move to the injection queue when it is full. Doubling it costs 2 KiB a
+ * worker and makes a thief's copy longer. The model build makes it 4. */
+#ifndef WF_READY_CAP
+#define WF_READY_CAP 256u
+#endif
+_Static_assert((WF_READY_CAP & (WF_READY_CAP - 1)) == 0, "the ring is indexed by a mask");
+
+/* Fibers moved from a full ring in one visit to the injection queue. More would not fit on a small fiber's stack. */
+#define WF_OVERFLOW_BATCH (WF_READY_CAP / 8)
+
+/* First array of the deque of unstarted fibers; it doubles when full, a failed doubling is spawn's -ENOMEM. */
+#ifndef WF_DEQUE_CAP
+#define WF_DEQUE_CAP 256u
+#endif
+
+/* Fibers run between two looks at the ring, the timers and the requests of other threads. 61 is Go's and Tokio's choice: prime, so that
+ * it does not fall into step with a program's own period. Lower costs a system call more often. */
+#define WF_TICK_RUNS 61u
+
+/* The injection queue is looked at every so many picks even while local work never ends. */
+#define WF_INJECT_PERIOD 61u
+/* Fibers taken from the injection queue in one visit: half of the ring. */
+#define WF_INJECT_BATCH (WF_READY_CAP / 2)
+
+/* A fiber woken by the running one runs next, but only so often in a row: two that wake each other must not starve the ring. */
+#define WF_NEXT_CAP 3u
+
+/* One pick in four begins with the deque (else with the woken), one in sixteen takes the deque's old end; once the same
+ * fiber has stood there for this long, every second one does. */
+#define WF_DEQUE_TURN 4u
+#define WF_OLD_TURN 16u
+#define WF_OLD_NS 1000000
+
+/* A worker without work searches the others this long before it sleeps. Waking a sleeping CPU costs the waker 6 us and takes 12:
+ * searching longer than a few of those wastes more than it saves. */
+#define WF_SEARCH_NS 30000
+/* A searcher leaves a lone fiber to the worker that made it ready for this long: mostly it runs it at once. */
+#define WF_GREEDY_NS 5000
+/* Wakes for a lone entry that found nothing double the number of such wakes skipped, up to 2^6; one that found something resets it. */
+#define WF_FRUITLESS_MAX 6u
+/* The monitor looks this often whether a worker sleeps while another has fibers it does not run; and it sleeps itself after so many
+ * looks without a run. */
+#define WF_MONITOR_NS 5000000
+#define WF_MONITOR_IDLE 20
+
+/* Fibers a worker may take from another in one steal: half of what is there, at most this. */
+#define WF_STEAL_MAX (WF_READY_CAP / 2)
+
+/* Timers fired in one tick before fibers run again. */
+#define WF_TIMER_BATCH 256u
+
+/* Stacks: default usable size, smallest and largest accepted. The largest bounds a typing error, not a program. */
+#define WF_STACK_DEFAULT (64u * 1024u)
+#define WF_STACK_MIN (16u * 1024u)
+#define WF_STACK_MAX (UINT64_C(1) << 30)
+/* Slots of the default size mapped at a time: one system call and at most 64 guard installs (50 us) per 64 spawns. */
+#define WF_STACK_SLAB 64u
+/* Warm stacks a worker keeps; half of them move to or from the shared pool at a time. 64 touched stacks are 256 KiB or more. */
+#define WF_STACK_CACHE 64u
+/* Tops of stacks are spread over 16 cache lines: without it 64 fibers fight for one cache set (6.6 ns against 3.2 a switch). */
+#define WF_STACK_COLORS 16u
+/* Guards made by mprotect (kernels before 6.13) split mappings: the budget leaves room below vm.max_map_count (65,530). */
+#define WF_GUARD_MPROTECT_MAX 28000u
+/* A small fiber's slot: 1 KiB usable for its functions, the rest for weft's own frames while it parks. */
+#define WF_SMALL_USABLE 1024u
+#define WF_SMALL_SLOT 3072u
+
+/* An idle worker gives stacks back to the system after this long, once. */
+#define WF_TRIM_NS 100000000
+/* Stacks given back per look: 2 us each, so the worker answers a wake within half a millisecond. */
+#define WF_TRIM_BATCH 256u
+
+/* Bytes of a fiber's name kept, with the closing zero. Longer names are cut, as the contract allows. */
+#define WF_NAME_BYTES 32u
+
+/* Keys of fiber-local storage. As many as POSIX threads have; more is -EAGAIN. */
+#define WF_KEYS_MAX 1024u
+
+/* Passes over fiber-local destructors that set new values again, as PTHREAD_DESTRUCTOR_ITERATIONS. */
+#define WF_KEY_PASSES 4
+
+/* Tries of a contended lock before sleeping: about 1 us. */
+#define WF_LOCK_SPINS 64
+
+/* Submission ring of each worker; the completion ring is sized apart, because completions come in bursts. */
+#define WF_RING_ENTRIES 256u
+#define WF_RING_ENTRIES_MAX 32768u
+#define WF_RING_CQ_MIN 4096u
+
+/* Rounds of submit and reap in one flush while operations wait for room: then fibers run again. */
+#define WF_FLUSH_ROUNDS 16
+
+/* Largest transfer of one call; more gives a short result, as Linux itself does (MAX_RW_COUNT). */
+#define WF_IO_BYTES_MAX 0x7ffff000u
+
+/* Descriptors: two-level table, 1024 a page, up to the kernel's own highest fs.nr_open default. Higher: -EMFILE. */
+#define WF_FD_PAGE 1024u
+#define WF_FD_PAGES_MAX 1024u
+
+#endif

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT */
+/* seam.c - see seam.h */
+#include "sched/base/seam.h"
+
+#include <errno.h>
+#include <linux/futex.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "sched/base/check.h"
+
+int64_t wf_clock_now(void)
+{
+	struct timespec ts;
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
+void wf_futex_wait(wf_a32 *word, uint32_t expected, int64_t deadline)
+{
+	struct timespec ts;
+	struct timespec *limit = NULL;
+	if (deadline != INT64_MAX) {
+		int64_t at = deadline < 0 ? 0 : deadline;
+		ts.tv_sec = at / 1000000000;
+		ts.tv_nsec = at % 1000000000;
+		limit = &ts;
+	}
+	/* WAIT_BITSET takes an absolute CLOCK_MONOTONIC time. EAGAIN, EINTR and ETIMEDOUT: the caller re-checks. */
+	syscall(SYS_futex, &word->v, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, expected, limit, NULL,
+		FUTEX_BITSET_MATCH_ANY);
+}
+
+void wf_futex_wake(wf_a32 *word, uint32_t count)
+{
+	int most = count < INT32_MAX ? (int)count : INT32_MAX; /* the kernel's count is signed */
+	syscall(SYS_futex, &word->v, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, most, NULL, NULL, 0);
+}
+
+int wf_thread_create(pthread_t *thread, const char *name, void *(*fn)(void *), void *arg)
+{
+	/* The new thread inherits the mask: process-directed signals go to the program's own threads, so that its
+	 * handlers run on its own stacks; SIGPIPE of a broken pipe stays pending here and kills nobody. */
+	static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS};
+	sigset_t mask, old;
+	sigfillset(&mask);
+	for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++)
+		sigdelset(&mask, faults[i]);
+	int error = pthread_sigmask(SIG_SETMASK, &mask, &old);
+	WF_CHECK(error == 0);
+	error = pthread_create(thread, NULL, fn, arg);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (error == 0)
+		pthread_setname_np(*thread, name);
+	return -error;
+}
+
+void wf_thread_join(pthread_t thread)
+{
+	int error = pthread_join(thread, NULL);
+	WF_CHECK(error == 0);
+}
+
+uint64_t wf_random_seed(void)
+{
+	uint64_t seed = 0;
+	if (getrandom(&seed, sizeof(seed), GRND_NONBLOCK) != (ssize_t)sizeof(seed))
+		seed = (uint64_t)wf_clock_now();
+	return seed == 0 ? 1 : seed;
+}
+
+__attribute__((noinline)) int *wf_errno_address(void)
+{
+	__asm__ volatile("");
+	return &errno;
+}

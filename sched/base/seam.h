@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+/* seam.h - everything nondeterministic that the scheduler asks the system for: clock, randomness, threads, futex
+ *
+ * What     one thin function each, so that a simulation can stand in their place. Nothing else in sched/ reads a
+ *          clock, draws a random number, makes a thread or sleeps.
+ * Rules    times are nanoseconds on CLOCK_MONOTONIC. wf_futex_wait may return early; callers re-check.
+ */
+#ifndef WF_SCHED_BASE_SEAM_H
+#define WF_SCHED_BASE_SEAM_H
+
+#include <pthread.h>
+#include <stdint.h>
+
+#include "sched/base/atomic.h"
+
+int64_t wf_clock_now(void);
+
+/* Blocks the calling thread while *word == expected, at most until the deadline (INT64_MAX: no limit). */
+void wf_futex_wait(wf_a32 *word, uint32_t expected, int64_t deadline);
+void wf_futex_wake(wf_a32 *word, uint32_t count);
+
+/* A thread with all signals blocked but those a fault raises; 0 or a negative errno. */
+int wf_thread_create(pthread_t *thread, const char *name, void *(*fn)(void *), void *arg);
+void wf_thread_join(pthread_t thread);
+
+/* A generator per worker: no shared state. xorshift64*, never seeded with zero. */
+uint64_t wf_random_seed(void);
+static inline uint32_t wf_random_next(uint64_t *state)
+{
+	uint64_t x = *state;
+	x ^= x >> 12;
+	x ^= x << 25;
+	x ^= x >> 27;
+	*state = x;
+	return (uint32_t)((x * UINT64_C(0x2545F4914F6CDD1D)) >> 32);
+}
+
+/* The CPUs this process may use: affinity mask and cgroup (v1 or v2) CPU quota, rounded up; at least 1. */
+unsigned wf_cpu_count(void);
+
+/* Address of the calling thread's errno. Out of line, because compilers cache it across a switch of stacks. */
+int *wf_errno_address(void);
+
+#endif

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+/* context_aarch64.S - context.h for AArch64 (AAPCS64)
+ *
+ * A parked stack holds 160 bytes: x19..x30 and d8..d15 (their low halves are callee-saved). The way back is `br`,
+ * not `ret`, for the return predictor's sake; `bti j` marks the landing place of the entry.
+ */
+	.text
+	.globl	wf_context_switch
+	.hidden	wf_context_switch
+	.type	wf_context_switch, %function
+	.p2align 4
+/* void *wf_context_switch(void **save (x0), void *to (x1), void *value (x2)) */
+wf_context_switch:
+	.cfi_startproc
+	hint	#34			/* bti c */
+	sub	sp, sp, #160
+	.cfi_adjust_cfa_offset 160
+	stp	x19, x20, [sp, #0]
+	stp	x21, x22, [sp, #16]
+	stp	x23, x24, [sp, #32]
+	stp	x25, x26, [sp, #48]
+	stp	x27, x28, [sp, #64]
+	stp	x29, x30, [sp, #80]
+	.cfi_rel_offset x29, 80
+	.cfi_rel_offset x30, 88
+	stp	d8, d9, [sp, #96]
+	stp	d10, d11, [sp, #112]
+	stp	d12, d13, [sp, #128]
+	stp	d14, d15, [sp, #144]
+	mov	x9, sp
+	str	x9, [x0]
+	mov	sp, x1
+	mov	x0, x2
+	ldp	x19, x20, [sp, #0]
+	ldp	x21, x22, [sp, #16]
+	ldp	x23, x24, [sp, #32]
+	ldp	x25, x26, [sp, #48]
+	ldp	x27, x28, [sp, #64]
+	ldp	x29, x30, [sp, #80]
+	ldp	d8, d9, [sp, #96]
+	ldp	d10, d11, [sp, #112]
+	ldp	d12, d13, [sp, #128]
+	ldp	d14, d15, [sp, #144]
+	add	sp, sp, #160
+	.cfi_adjust_cfa_offset -160
+	.cfi_restore x29
+	.cfi_restore x30
+	br	x30
+	.cfi_endproc
+	.size	wf_context_switch, . - wf_context_switch
+
+	.globl	wf_context_entry
+	.hidden	wf_context_entry
+	.type	wf_context_entry, %function
+	.p2align 4
+/* The bottom of every fiber: x19 holds main_fn, x0 the value of the first switch. Unwinding ends here. */
+wf_context_entry:
+	.cfi_startproc
+	.cfi_undefined x30
+	hint	#38			/* bti jc */
+	mov	x29, xzr
+	mov	x30, xzr
+	blr	x19
+	brk	#1
+	.cfi_endproc
+	.size	wf_context_entry, . - wf_context_entry
+
+	.section .note.GNU-stack, "", %progbits

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT */
+/* driver.h - what the scheduler needs of an I/O engine: one table of functions, speaking operations
+ *
+ * What     an operation {code, descriptor, memory, numbers, result, ticket} is submitted by the thread a fiber runs on, completes on that
+ *          thread (or, later, on one that reaps for it), and wakes the fiber by its ticket. io/api fills operations in and knows
+ *          nothing else; io/uring carries them out; tests put their own table here.
+ * Rules    E1 submit, cancel, flush and wait are called by the thread that owns the engine state only. interrupt: any thread.
+ *          E2 submit never blocks and never completes an operation itself; a full ring makes it wait its turn in a list.
+ *          E3 an operation lives in the frame of the parked call. It completes exactly once (wf_op_complete), and the call does not return
+ *             before, also when cancelled (law 4).
+ *          E4 completions are handled in flush and wait, and nowhere else.
+ *          E5 after wf_op_complete the engine does not touch the operation.
+ */
+#ifndef WF_SCHED_CORE_DRIVER_H
+#define WF_SCHED_CORE_DRIVER_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <weft/runtime.h>
+
+#include "sched/base/atomic.h"
+
+struct wf_thread;
+struct wf_worker;
+struct wf_fiber;
+
+enum wf_op_code {
+	WF_OP_READ,	/* fd, memory, size, offset (-1: the file's own position) */
+	WF_OP_WRITE,	/* fd, memory, size, offset */
+	WF_OP_RECV,	/* fd, memory, size, flags: MSG_* */
+	WF_OP_SEND,	/* fd, memory, size, flags: MSG_* */
+	WF_OP_ACCEPT,	/* fd, memory: sockaddr or NULL, other: socklen_t or NULL, flags: SOCK_* */
+	WF_OP_CONNECT,	/* fd, memory: sockaddr, size */
+	WF_OP_POLL,	/* fd, flags: events; the result is the ready events */
+	WF_OP_OPENAT,	/* fd: folder, memory: path, flags: O_*, size: mode */
+	WF_OP_CLOSE,	/* fd */
+	WF_OP_SHUTDOWN, /* fd, flags: how */
+	WF_OP_CODES,
+};
+
+/* Hints. */
+#define WF_OP_POLL_FIRST 1u /* the first try would fail: wait for readiness at once */
+
+struct wf_op {
+	uint8_t code; /* enum wf_op_code */
+	uint8_t hints;
+	int32_t fd;
+	uint32_t flags;
+	int32_t result; /* after completion: >= 0 or a negative errno of the kernel */
+	void *memory;
+	void *other;
+	uint64_t size;
+	uint64_t offset;
+	struct wf_fiber *fiber;
+	uint64_t ticket;
+	/* the engine's */
+	uint32_t slot;
+	uint32_t cancel_asked;
+	struct wf_op *next; /* waiting for room in the ring */
+	/* io/api's: the operations of one descriptor, under its lock */
+	struct wf_op *fd_next, *fd_prev;
+};
+
+struct wf_driver {
+	const char *name;
+	unsigned engine; /* WEFT_ENGINE_* */
+
+	/* Makes the engine state of one thread, on that thread. 0 or a negative errno of the kernel. */
+	int (*open)(struct wf_thread *thread, const weft_config *config);
+	/* Nothing is in flight. */
+	void (*close)(struct wf_thread *thread);
+	void (*submit)(struct wf_thread *thread, struct wf_op *op);
+	void (*cancel)(struct wf_thread *thread, struct wf_op *op);
+	/* Submits what waits and handles what has completed, without blocking. */
+	void (*flush)(struct wf_thread *thread);
+	/* The same, and blocks until a completion, an interrupt, or the deadline (INT64_MAX: none). */
+	void (*wait)(struct wf_thread *thread, int64_t deadline);
+	/* Ends the thread's wait, now or its next one. At most one call for each time the thread announced its sleep. */
+	void (*interrupt)(struct wf_thread *thread);
+	/* True when flush would find something; reads shared memory only. */
+	bool (*pending)(struct wf_thread *thread);
+	/* "defer", "coop", "plain"... for the stats. */
+	const char *(*mode)(const struct wf_thread *thread);
+};
+
+/* Called by the engine: the operation has its result; wakes the fiber (worker.c). */
+void wf_op_complete(struct wf_worker *w, struct wf_op *op, int32_t result);
+
+#endif

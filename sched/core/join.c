@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: MIT */
+/* join.c - weft_join, weft_detach, weft_self, weft_id, weft_set_name; see join.h */
+#include "sched/core/join.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "sched/base/sanitize.h"
+#include "sched/core/runtime.h"
+
+WF_OWNER_CODE_BEGIN
+
+struct wf_fiber *wf_join_finish(struct wf_worker *w, struct wf_fiber *fiber)
+{
+	uint64_t before = wf_or_sc64(&fiber->life, WF_LIFE_ENDED); /* LF-1, LF-2 */
+	if (before & WF_LIFE_DETACHED) {
+		wf_fiber_recycle(w, fiber);
+		return NULL;
+	}
+	if (!(before & WF_LIFE_JOINER))
+		return NULL;
+	struct wf_fiber *joiner = wf_fiber_at(fiber->join_index);
+	uint64_t ticket = fiber->join_ticket;
+	if (joiner->rt != w->rt || (joiner->flags & WF_FIBER_HOMED)) {
+		if (!wf_wake(w, joiner, ticket, WF_WAKE_OK))
+			wf_or_sc64(&fiber->life, WF_LIFE_RELEASED); /* J4 */
+		return NULL;
+	}
+	/* From the ticket on the joiner is ours: run it at once, its stack and the result are warm. */
+	if (!wf_ticket_win(&joiner->word, ticket)) {
+		wf_or_sc64(&fiber->life, WF_LIFE_RELEASED); /* J4 */
+		return NULL;
+	}
+	joiner->wake_code = WF_WAKE_OK;
+	if (wf_ticket_done(&joiner->word, ticket) != WF_TICKET_PUSH)
+		return NULL;
+	wf_bump(w, WF_WAKES, 1);
+	wf_store_rlx64(&joiner->word, wf_ticket_with(ticket, WF_RUNNING)); /* rlx: F4, this worker owns it */
+	return joiner;
+}
+
+static bool commit_join(struct wf_worker *w, struct wf_fiber *joiner, uint64_t ticket, void *arg)
+{
+	(void)w;
+	struct wf_fiber *target = arg;
+	target->join_index = joiner->index; /* F5: CLAIMED is ours */
+	target->join_ticket = ticket;
+	uint64_t life = wf_load_sc64(&target->life);
+	do {
+		if (life & WF_LIFE_ENDED) /* LF-2 */
+			return false;
+	} while (!wf_cas_sc64(&target->life, &life, life | WF_LIFE_JOINER)); /* LF-1 */
+	return true;
+}
+
+/* J3: takes `bits` back. True: the fiber lives on. False: it has ended, and the block is the joiner's alone (J4). */
+static bool withdraw(struct wf_fiber *target, uint64_t bits)
+{
+	uint64_t life = wf_load_sc64(&target->life);
+	while (!(life & WF_LIFE_ENDED)) /* LF-2 */
+		if (wf_cas_sc64(&target->life, &life, life & ~bits))
+			return true;
+	while ((life & WF_LIFE_JOINER) && !(life & WF_LIFE_RELEASED)) {
+		weft_yield();
+		life = wf_load_sc64(&target->life);
+	}
+	return false;
+}
+
+/* A child that nobody has started runs here and now, before its joiner's park is over: no queue, no waking. Its queue
+ * entry becomes a tombstone. */
+static void claim_child(struct wf_worker *w, struct wf_fiber *target)
+{
+	uint64_t word = wf_load_acq64(&target->word);
+	if (wf_ticket_phase(word) != WF_UNSTARTED || target->rt != w->rt || w->handoff != NULL ||
+		!wf_cas_acq_rel64(&target->word, &word, wf_ticket_with(word, WF_RUNNING)))
+		return;
+	wf_fiber_prepare(w, target);
+	w->handoff = target;
+}
+
+static int finish_join(struct wf_fiber *target, void **result)
+{
+	if (result != NULL)
+		*result = target->arg;
+	wf_fiber_recycle(wf_self(), target);
+	return 0;
+}
+
+int weft_join(weft_fiber *fiber, void **result)
+{
+	struct wf_worker *w = wf_self();
+	if (w == NULL)
+		return -EPERM;
+	struct wf_fiber *self = w->current;
+	uint32_t generation;
+	struct wf_fiber *target = wf_fiber_of_handle(fiber, &generation);
+	if (target == NULL)
+		return fiber == NULL ? -EINVAL : -ESRCH;
+	if (target == self)
+		return -EDEADLK;
+	uint64_t life;
+	if (!wf_life_set(target, generation, WF_LIFE_CLAIMED, WF_LIFE_CLAIMED | WF_LIFE_DETACHED, &life))
+		return wf_fiber_generation(life) != generation || !(life & WF_LIFE_LIVE)
+			? -ESRCH
+			: -EINVAL; /* J1 */
+	for (;;) {
+		int error = wf_interrupted(wf_self(), self);
+		if (error != 0 && withdraw(target, WF_LIFE_CLAIMED))
+			return error;
+		if (error != 0 || (wf_load_sc64(&target->life) & WF_LIFE_ENDED)) /* LF-2 */
+			return finish_join(target, result);
+		claim_child(wf_self(), target);
+		if (wf_park(wf_park_masks(self), commit_join, target) == WF_WAKE_OK ||
+			!withdraw(target, WF_LIFE_JOINER))
+			return finish_join(target, result);
+	}
+}
+
+int weft_detach(weft_fiber *fiber)
+{
+	uint32_t generation;
+	struct wf_fiber *target = wf_fiber_of_handle(fiber, &generation);
+	if (target == NULL)
+		return fiber == NULL ? -EINVAL : -ESRCH;
+	uint64_t life;
+	if (!wf_life_set(target, generation, WF_LIFE_DETACHED, WF_LIFE_CLAIMED | WF_LIFE_DETACHED, &life))
+		return wf_fiber_generation(life) != generation || !(life & WF_LIFE_LIVE) ? -ESRCH
+											 : -EINVAL;
+	if (life & WF_LIFE_ENDED)
+		wf_fiber_recycle(wf_self(), target);
+	return 0;
+}
+
+WF_OWNER_CODE_END
+
+weft_fiber *weft_self(void)
+{
+	struct wf_fiber *fiber = wf_current();
+	return fiber == NULL ? NULL : wf_fiber_handle(fiber);
+}
+
+uint64_t weft_id(const weft_fiber *fiber)
+{
+	return (uint64_t)(uintptr_t)fiber;
+}
+
+int weft_set_name(const char *name)
+{
+	struct wf_fiber *fiber = wf_current();
+	if (fiber == NULL)
+		return -EPERM;
+	if (name == NULL)
+		name = "";
+	size_t length = strnlen(name, WF_NAME_BYTES - 1);
+	memcpy(fiber->frame->name, name, length);
+	memset(fiber->frame->name + length, 0, WF_NAME_BYTES - length);
+	return 0;
+}

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: MIT */
+/* park.c - the one wait primitive, and what ends a wait; see worker.h and ticket.h
+ *
+ * Rules    N1 the LATE bit only wakes: whether the deadline has passed is decided by the clock. A bit left by a deadline that
+ *             was since moved is cleared by the fiber when it meets it, and the timer armed again.
+ */
+#include <errno.h>
+
+#include "sched/base/sanitize.h"
+#include "sched/core/runtime.h"
+
+WF_OWNER_CODE_BEGIN
+
+int wf_park(uint64_t flags, wf_commit_fn commit, void *arg)
+{
+	struct wf_worker *w = wf_self();
+	struct wf_fiber *fiber = w->current;
+	w->after = (struct wf_after){
+		.kind = WF_AFTER_PARK,
+		.fiber = fiber,
+		.commit = commit,
+		.arg = arg,
+		.ticket = wf_ticket_begin(&fiber->word, flags),
+	};
+	wf_switch_away(w, fiber);
+	(void)wf_load_acq64(&fiber->word); /* TK-1: what the waker did before is seen */
+	return fiber->wake_code;
+}
+
+uint64_t wf_park_masks(const struct wf_fiber *fiber)
+{
+	return (fiber->flags & WF_FIBER_SHIELD) ? WF_PARK_NO_CANCEL : 0;
+}
+
+/* The deadline's timer: `key` is the generation. */
+static void deadline_over(struct wf_worker *w, uint32_t owner, uint64_t key)
+{
+	struct wf_fiber *fiber = wf_fiber_at(owner);
+	uint64_t before;
+	if (wf_life_set(fiber, (uint32_t)key, WF_LIFE_LATE, 0, &before)) /* WK-1.3 */
+		wf_interrupt(w, fiber, (uint32_t)key);
+}
+
+void wf_deadline_arm(struct wf_worker *w, struct wf_fiber *fiber)
+{
+	struct wf_frame *frame = fiber->frame;
+	wf_timer_cancel(&frame->timer);
+	frame->timer.owner = fiber->index;
+	frame->timer.key = wf_fiber_generation(wf_load_rlx64(&fiber->life)); /* rlx: constant while it lives */
+	frame->timer.fire = deadline_over;
+	wf_timer_arm(&w->timers, &frame->timer, frame->deadline);
+	wf_bump(w, WF_TIMERS_ARMED, 1);
+}
+
+int wf_interrupted(struct wf_worker *w, struct wf_fiber *fiber)
+{
+	uint64_t life = wf_load_acq64(&fiber->life); /* WK-1 covers what comes later: a hint is enough here */
+	if ((life & WF_LIFE_CANCEL) && !(fiber->flags & WF_FIBER_SHIELD))
+		return -ECANCELED;
+	weft_ns deadline = fiber->frame->deadline;
+	if (deadline != WEFT_FOREVER && wf_worker_now(w) >= deadline)
+		return -ETIMEDOUT;
+	if (WF_UNLIKELY(life & WF_LIFE_LATE)) { /* N1 */
+		wf_and_sc64(&fiber->life, ~WF_LIFE_LATE);
+		if (deadline != WEFT_FOREVER)
+			wf_deadline_arm(w, fiber);
+	}
+	return 0;
+}
+
+/* Which interrupts of the life word reach a park with these flags. */
+static uint64_t unmasked(uint64_t life, uint64_t word)
+{
+	uint64_t bits = life & WF_LIFE_INTERRUPTS;
+	if (word & WF_PARK_NO_CANCEL)
+		bits &= ~WF_LIFE_CANCEL;
+	if (word & WF_PARK_NO_LATE)
+		bits &= ~WF_LIFE_LATE;
+	if (word & WF_PARK_NO_CLOSE)
+		bits &= ~WF_LIFE_CLOSE;
+	return bits;
+}
+
+/* Asks the thread whose engine holds the fiber's operation to cancel it. `op_thread` may be of an older park: the box's
+ * owner finds that out, and passes the request on if it must (worker.c). */
+static void post_cancel(struct wf_worker *w, struct wf_fiber *fiber)
+{
+	uint32_t thread = wf_load_sc32(&fiber->op_thread);
+	if (thread == 0)
+		return; /* not submitted yet: the committer looks at the life word after PARKED (WK-1.2) */
+	struct wf_runtime *rt = fiber->rt;
+	if (w != NULL && w->rt == rt && w->thread->slot == thread - 1) {
+		if (fiber->frame->op != NULL)
+			w->thread->driver->cancel(w->thread, fiber->frame->op);
+		return;
+	}
+	if (wf_swap_sc32(&fiber->boxed, 1) != 0)
+		return; /* on its way: its owner clears `boxed` before it looks at the life word */
+	struct wf_worker *target = rt->thread[thread - 1].worker;
+	uint32_t head = wf_load_sc32(&target->box);
+	do
+		fiber->box_next = head;
+	while (!wf_cas_sc32(&target->box, &head, fiber->index)); /* IN-1 */
+	wf_worker_notify_one(rt, target->index);
+}
+
+void wf_interrupt(struct wf_worker *w, struct wf_fiber *fiber, uint32_t generation)
+{
+	for (;;) {
+		uint64_t word = wf_load_sc64(&fiber->word); /* WK-1.4 */
+		uint64_t life = wf_load_sc64(&fiber->life);
+		/* The word was read first: if the generation still holds now, it held then, and the word's sequence number
+		 * is of this incarnation. */
+		if (wf_fiber_generation(life) != generation || unmasked(life, word) == 0)
+			return;
+		if (wf_ticket_phase(word) != WF_PARKED)
+			return; /* it looks for itself: when it parks (WK-1.2), or at its next blocking call */
+		if (word & WF_PARK_OP) {
+			post_cancel(w, fiber);
+			return;
+		}
+		if (wf_wake(w, fiber, word, WF_WAKE_INTERRUPTED))
+			return;
+	}
+}
+
+bool wf_wake(struct wf_worker *w, struct wf_fiber *fiber, uint64_t ticket, int code)
+{
+	struct wf_runtime *rt = fiber->rt;
+	bool foreign = w == NULL || w->rt != rt;
+	if (foreign)
+		wf_add_sc32(&rt->references, 1); /* U1, RT-3: before the ticket. Runtime structs are never unmapped */
+	bool won = wf_ticket_win(&fiber->word, ticket);
+	if (won) {
+		fiber->wake_code = code;
+		if (wf_ticket_done(&fiber->word, ticket) == WF_TICKET_PUSH)
+			wf_make_ready(w, fiber, code == WF_WAKE_OK);
+	}
+	if (foreign)
+		wf_sub_sc32(&rt->references, 1);
+	return won;
+}
+
+/* To the inbox of the worker a pinned fiber belongs to. */
+static void push_inbox(struct wf_runtime *rt, struct wf_fiber *fiber)
+{
+	struct wf_worker *home = &rt->worker[fiber->home];
+	uint32_t head = wf_load_sc32(&home->inbox);
+	uint32_t target = home->index;
+	do
+		fiber->next = head;
+	while (!wf_cas_sc32(&home->inbox, &head, fiber->index)); /* IN-1 */
+	wf_worker_notify_one(rt, target);
+}
+
+/* The ring is full: its oldest and the fiber go to the injection queue. */
+static void overflow(struct wf_worker *w, struct wf_fiber *fiber)
+{
+	void *half[WF_OVERFLOW_BATCH];
+	uint32_t count = wf_ready_steal(&w->ready, half, WF_OVERFLOW_BATCH);
+	for (uint32_t i = 0; i + 1 < count; i++)
+		((struct wf_fiber *)half[i])->next = ((struct wf_fiber *)half[i + 1])->index;
+	struct wf_fiber *head = count > 0 ? half[0] : fiber;
+	if (count > 0)
+		((struct wf_fiber *)half[count - 1])->next = fiber->index;
+	wf_bump(w, WF_OVERFLOWS, count + 1);
+	wf_inject(w->rt, head, fiber, count + 1);
+}
+
+void wf_make_ready(struct wf_worker *w, struct wf_fiber *fiber, bool soon)
+{
+	struct wf_runtime *rt = fiber->rt;
+	if (w != NULL)
+		wf_bump(w, WF_WAKES, 1);
+	if (fiber->flags & WF_FIBER_HOMED) {
+		push_inbox(rt, fiber);
+		return;
+	}
+	if (w == NULL || w->rt != rt) {
+		wf_inject(rt, fiber, fiber, 1);
+		wf_runtime_notify(rt);
+		return;
+	}
+	bool lone = false;
+	if (soon && w->current != NULL) {
+		/* To run next; whoever stood there goes to the ring. ID-1.1 */
+		fiber = wf_swap_scp(&w->next, fiber);
+		lone = fiber == NULL;
+	}
+	if (fiber != NULL && !wf_ready_push(&w->ready, fiber, w->shared))
+		overflow(w, fiber);
+	if (!w->batching)
+		wf_worker_notify(w, lone);
+}
+
+WF_OWNER_CODE_END

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT */
+/* ready.h - the woken fibers of one worker: a bounded ring, first come first served
+ *
+ * What     the owner pushes at tail; every taker, the owner too, moves head by a compare-and-swap; a thief takes half at once.
+ * Rejected a Chase-Lev deque with half-steals (unsound: the owner's bottom pop does not see a multi-item CAS of top);
+ *          a list under a mutex (one contended lock a worker).
+ * Owns     the fibers in slots [head, tail): each is READY and in no other queue.
+ * Rules    R1 tail - head <= WF_READY_CAP, compared only as an unsigned difference; the indices wrap.
+ *          R2 only the owner writes tail.
+ *          R3 a taker may use what it copied only after its cas of head has won; so slots are atomics.
+ * Order    RD-1 push's tail (sc swap, or release when nobody steals) -> take's load: carries the slot and the fiber.
+ *          RD-2 take's head (cas) -> push's load: a slot is rewritten only after its reader has done.
+ *          The push is also ID-1.1: a RMW on tail.
+ * Together        push  take  steal       (X: the caller must exclude; push and take are the owner's)
+ *          push    X     X     -
+ *          take    X     X     -
+ *          steal   -     -     -
+ * Tests    tests/core/ready_test.cc
+ */
+#ifndef WF_SCHED_CORE_READY_H
+#define WF_SCHED_CORE_READY_H
+
+#include "sched/base/atomic.h"
+#include "sched/base/limits.h"
+
+struct wf_ready {
+	_Alignas(WF_CACHE_LINE) wf_a32 head; /* takers */
+	_Alignas(WF_CACHE_LINE) wf_a32 tail; /* owner */
+	wf_aptr slot[WF_READY_CAP];
+};
+
+#define WF_READY_MASK (WF_READY_CAP - 1)
+
+/* Owner. False: full. `shared`: somebody may sleep who has to see it (ID-1.1). */
+static inline bool wf_ready_push(struct wf_ready *ready, void *fiber, bool shared)
+{
+	uint32_t tail = wf_load_rlx32(&ready->tail); /* rlx: R2 */
+	uint32_t head = wf_load_acq32(&ready->head); /* RD-2 */
+	if (tail - head >= WF_READY_CAP)
+		return false;
+	wf_store_rlxp(&ready->slot[tail & WF_READY_MASK],
+		fiber); /* rlx: RD-1 below orders it; atomic because of R3 */
+	if (shared)
+		wf_swap_sc32(&ready->tail, tail + 1); /* RD-1, ID-1.1 */
+	else
+		wf_store_rel32(&ready->tail, tail + 1); /* RD-1 */
+	return true;
+}
+
+/* Owner: the oldest, or NULL. */
+static inline void *wf_ready_take(struct wf_ready *ready)
+{
+	uint32_t head = wf_load_acq32(&ready->head);
+	for (;;) {
+		uint32_t tail = wf_load_rlx32(&ready->tail); /* rlx: R2, the owner's own */
+		if (head == tail)
+			return NULL;
+		void *fiber = wf_load_rlxp(&ready->slot[head & WF_READY_MASK]); /* rlx: R3, own writes */
+		if (wf_cas_acq_rel32(&ready->head, &head, head + 1))		/* RD-2 */
+			return fiber;
+	}
+}
+
+/* Owner: the fiber that the next but one take would return, for prefetching only; may be stale or NULL. */
+static inline void *wf_ready_peek(const struct wf_ready *ready)
+{
+	/* rlx: nothing is decided by it. */
+	uint32_t head = wf_load_rlx32(&ready->head);
+	if (head == wf_load_rlx32(&ready->tail))
+		return NULL;
+	return wf_load_rlxp(&ready->slot[head & WF_READY_MASK]);
+}
+
+static inline bool wf_ready_empty_sc(const struct wf_ready *ready)
+{
+	/* ID-1.6: head first; a tail read later only makes the ring look fuller. */
+	uint32_t head = wf_load_sc32(&ready->head);
+	return head == wf_load_sc32(&ready->tail);
+}
+
+/* Any thread: takes half of what is there, rounded up, at most `max`, oldest first. Returns how many. */
+static inline uint32_t wf_ready_steal(struct wf_ready *ready, void **out, uint32_t max)
+{
+	uint32_t head = wf_load_acq32(&ready->head); /* RD-2: nothing older than head is read */
+	for (;;) {
+		uint32_t tail = wf_load_acq32(&ready->tail); /* RD-1 */
+		uint32_t count = tail - head;
+		if (count == 0 || count > WF_READY_CAP) {
+			if (count == 0)
+				return 0;
+			head = wf_load_acq32(&ready->head); /* head and tail of different times: look again */
+			continue;
+		}
+		count -= count / 2;
+		if (count > max)
+			count = max;
+		for (uint32_t i = 0; i < count; i++)
+			out[i] = wf_load_rlxp(&ready->slot[(head + i) & WF_READY_MASK]); /* rlx: R3 */
+		if (wf_cas_acq_rel32(&ready->head, &head, head + count))		 /* RD-2 */
+			return count;
+	}
+}
+
+#endif

@@ -1,0 +1,358 @@
+/* SPDX-License-Identifier: MIT */
+/* runtime.c - start, submit and stop; see runtime.h */
+#include "sched/core/runtime.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "sched/base/alloc.h"
+#include "sched/base/log.h"
+#include "sched/base/sanitize.h"
+#include "sched/base/seam.h"
+#include "sched/core/monitor.h"
+#include "sched/core/spawn.h"
+
+/* Virtual clocks do not start at zero, so that zero keeps its meaning of "long ago". */
+#define VIRTUAL_START 1000000000
+
+static struct wf_runtime runtimes[WF_RUNTIMES_MAX];
+static wf_lock table_lock;
+static uint32_t runtimes_used;
+
+static int describe_current(char *buffer, size_t size)
+{
+	struct wf_fiber *fiber = wf_current();
+	return fiber == NULL ? 0 : wf_fiber_describe(fiber, buffer, size);
+}
+
+static struct wf_runtime *take_slot(void)
+{
+	struct wf_runtime *rt = NULL;
+	wf_lock_acquire(&table_lock);
+	for (uint32_t i = 0; i < WF_RUNTIMES_MAX && rt == NULL; i++) {
+		if (runtimes[i].used)
+			continue;
+		rt = &runtimes[i];
+		rt->used = true;
+		rt->slot = i;
+		if (runtimes_used++ == 0) {
+			wf_fatal_who = describe_current;
+			wf_overflow_install();
+		}
+	}
+	wf_lock_release(&table_lock);
+	return rt;
+}
+
+static void give_slot(struct wf_runtime *rt)
+{
+	wf_lock_acquire(&table_lock);
+	rt->used = false;
+	if (--runtimes_used == 0)
+		wf_overflow_remove();
+	wf_lock_release(&table_lock);
+}
+
+static void free_workers(struct wf_runtime *rt)
+{
+	for (uint32_t i = 0; i < rt->worker_count && rt->worker != NULL; i++)
+		wf_deque_free(&rt->worker[i].deque);
+	wf_free_lines(rt->worker, rt->worker_count * sizeof(struct wf_worker));
+	wf_free_lines(rt->thread, rt->worker_count * sizeof(struct wf_thread));
+	rt->worker = NULL;
+	rt->thread = NULL;
+}
+
+static int make_workers(struct wf_runtime *rt)
+{
+	uint32_t n = rt->worker_count;
+	rt->worker = wf_alloc_lines(n * sizeof(struct wf_worker));
+	rt->thread = wf_alloc_lines(n * sizeof(struct wf_thread));
+	int error = rt->worker == NULL || rt->thread == NULL ? -ENOMEM : 0;
+	for (uint32_t i = 0; i < n && error == 0; i++) {
+		struct wf_worker *w = &rt->worker[i];
+		w->rt = rt;
+		w->index = i;
+		w->shared = n > 1;
+		w->random = wf_random_seed();
+		w->thread = &rt->thread[i];
+		w->thread->worker = w;
+		w->thread->slot = i;
+		w->thread->driver = rt->driver;
+		wf_timer_heap_init(&w->timers);
+		error = wf_deque_init(&w->deque);
+	}
+	if (error != 0)
+		free_workers(rt);
+	return error;
+}
+
+static void find_own_stack(struct wf_thread *thread)
+{
+	pthread_attr_t attr;
+	void *low = NULL;
+	if (pthread_getattr_np(pthread_self(), &attr) != 0)
+		return;
+	pthread_attr_getstack(&attr, &low, &thread->stack_bytes);
+	thread->stack_bottom = low;
+	pthread_attr_destroy(&attr);
+}
+
+/* Each thread says once whether its engine is open; nobody runs fibers before all have. */
+static void report_open(struct wf_runtime *rt)
+{
+	wf_add_sc32(&rt->opened, 1);
+	wf_futex_wake(&rt->opened, UINT32_MAX);
+}
+
+static void wait_count(wf_a32 *word, uint32_t count)
+{
+	uint32_t seen;
+	while ((seen = wf_load_sc32(word)) < count)
+		wf_futex_wait(word, seen, INT64_MAX);
+}
+
+static void *worker_thread(void *arg)
+{
+	struct wf_thread *thread = arg;
+	struct wf_worker *w = thread->worker;
+	struct wf_runtime *rt = w->rt;
+	wf_set_self(w);
+	w->errno_address = wf_errno_address();
+	thread->tsan = wf_tsan_self();
+	find_own_stack(thread);
+	thread->open_error = wf_overflow_thread_init(thread);
+	if (thread->open_error == 0) {
+		thread->open_error = rt->driver->open(thread, &rt->config);
+		thread->engine_open = thread->open_error == 0;
+	}
+	report_open(rt);
+	/* The extra one is the starter's, who has looked at all results: then all workers begin, or leave. */
+	wait_count(&rt->opened, rt->worker_count + 1);
+	if (!wf_load_sc32(&rt->leaving))
+		wf_worker_loop(w);
+	wf_stack_cache_flush(w);
+	wf_fiber_cache_flush(w);
+	if (thread->engine_open)
+		rt->driver->close(thread);
+	wf_overflow_thread_end(thread);
+	wf_set_self(NULL);
+	return NULL;
+}
+
+static void join_threads(struct wf_runtime *rt, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++)
+		wf_thread_join(rt->thread[i].pthread);
+}
+
+static int start_threads(struct wf_runtime *rt)
+{
+	uint32_t started = 0;
+	int error = 0;
+	for (; started < rt->worker_count && error == 0; started++) {
+		char name[32];
+		snprintf(name, sizeof(name), "weft-%u", started);
+		error = wf_thread_create(
+			&rt->thread[started].pthread, name, worker_thread, &rt->thread[started]);
+		if (error != 0) {
+			wf_log(WF_LOG_WARN, "worker thread %u of %u could not be made: %s",
+				started + 1, rt->worker_count, strerror(-error));
+			break;
+		}
+	}
+	if (error == 0) {
+		wait_count(&rt->opened, rt->worker_count);
+		for (uint32_t i = 0; i < rt->worker_count && error == 0; i++)
+			error = rt->thread[i].open_error;
+	} else {
+		wait_count(&rt->opened, started);
+	}
+	if (error == 0) {
+		report_open(rt);
+		return 0;
+	}
+	wf_swap_sc32(&rt->leaving, 1);
+	wf_swap_sc32(&rt->opened, rt->worker_count + 1);
+	wf_futex_wake(&rt->opened, UINT32_MAX);
+	join_threads(rt, started);
+	return error;
+}
+
+static void reset(struct wf_runtime *rt, const weft_config *config, const struct wf_driver *driver)
+{
+	rt->driver = driver;
+	rt->config = *config;
+	rt->worker_count = config->workers;
+	rt->virtual_time = (config->flags & WEFT_VIRTUAL_TIME) != 0;
+	memset(&rt->idle, 0, sizeof(rt->idle));
+	rt->idle.workers = config->workers;
+	rt->inject_head = rt->inject_tail = NULL;
+	/* rlx: no thread of this runtime exists yet. */
+	wf_store_rlx32(&rt->injected, 0);
+	wf_store_rlx32(&rt->stopping, 0);
+	wf_store_rlx32(&rt->leaving, 0);
+	wf_store_rlx32(&rt->opened, 0);
+	wf_store_rlx32(&rt->ended, 0);
+	wf_store_rlx64(&rt->outside_spawned, 0);
+	wf_store_rlx64(&rt->virtual_now, VIRTUAL_START);
+}
+
+int wf_runtime_start(struct wf_runtime **out, const weft_config *config, const struct wf_driver *driver)
+{
+	*out = NULL;
+	int pool = wf_stack_pool(config->stack_size);
+	if (pool < 0)
+		return pool;
+	struct wf_runtime *rt = take_slot();
+	if (rt == NULL) {
+		wf_log(WF_LOG_WARN, "%d runtimes run already: stop one first", WF_RUNTIMES_MAX);
+		return -EAGAIN;
+	}
+	reset(rt, config, driver);
+	rt->stack_pool = (uint32_t)pool;
+	int error = make_workers(rt);
+	if (error != 0)
+		goto no_workers;
+	error = wf_monitor_start(rt);
+	if (error != 0)
+		goto no_monitor;
+	error = start_threads(rt);
+	if (error != 0)
+		goto no_threads;
+	*out = rt;
+	return 0;
+
+no_threads:
+	wf_monitor_stop(rt);
+no_monitor:
+	free_workers(rt);
+no_workers:
+	give_slot(rt);
+	return error;
+}
+
+void wf_inject(struct wf_runtime *rt, struct wf_fiber *head, struct wf_fiber *tail, uint32_t count)
+{
+	tail->next = WF_NO_FIBER;
+	wf_lock_acquire(&rt->inject_lock);
+	if (rt->inject_tail != NULL)
+		rt->inject_tail->next = head->index;
+	else
+		rt->inject_head = head;
+	rt->inject_tail = tail;
+	wf_add_sc32(&rt->injected, count); /* RT-1, ID-1.1 */
+	wf_lock_release(&rt->inject_lock);
+}
+
+struct wf_fiber *wf_inject_take(struct wf_runtime *rt, uint32_t most, uint32_t *count)
+{
+	*count = 0;
+	wf_lock_acquire(&rt->inject_lock);
+	struct wf_fiber *head = rt->inject_head;
+	struct wf_fiber *last = NULL;
+	for (struct wf_fiber *at = head; at != NULL && *count < most; (*count)++) {
+		last = at;
+		at = at->next != WF_NO_FIBER ? wf_fiber_at(at->next) : NULL;
+	}
+	if (last != NULL) {
+		rt->inject_head = last->next != WF_NO_FIBER ? wf_fiber_at(last->next) : NULL;
+		if (rt->inject_head == NULL)
+			rt->inject_tail = NULL;
+		wf_sub_sc32(&rt->injected, *count); /* RT-1 */
+	}
+	wf_lock_release(&rt->inject_lock);
+	return head;
+}
+
+int wf_runtime_submit(struct wf_runtime *rt, weft_fn fn, void *arg, const void *site)
+{
+	int error;
+	/* U1, U2: the reference comes first, so that a stop that this call has not seen waits for it. */
+	wf_add_sc32(&rt->references, 1); /* RT-3 */
+	if (wf_load_sc32(&rt->stopping)) {
+		wf_sub_sc32(&rt->references, 1);
+		return -ESHUTDOWN;
+	}
+	struct wf_fiber *fiber = wf_fiber_take(NULL, &error);
+	if (fiber != NULL) {
+		error = wf_stack_take_sized(rt->stack_pool, &fiber->stack);
+		if (error != 0)
+			wf_fiber_recycle(NULL, fiber);
+	}
+	if (error == 0) {
+		wf_add_sc64(&rt->outside_spawned, 1);
+		wf_fiber_fill(fiber, rt, fn, arg, WF_LIFE_DETACHED, site);
+		fiber->flags = WF_FIBER_STACK;
+		wf_inject(rt, fiber, fiber, 1);
+		wf_runtime_notify(rt);
+	}
+	wf_sub_sc32(&rt->references, 1);
+	return error;
+}
+
+bool wf_runtime_quiet(struct wf_runtime *rt)
+{
+	uint64_t ended = 0, spawned = 0;
+	for (uint32_t i = 0; i < rt->worker_count; i++)
+		ended += wf_load_acq64(&rt->worker[i].counter[WF_ENDED]);
+	for (uint32_t i = 0; i < rt->worker_count; i++)
+		spawned += wf_load_acq64(&rt->worker[i].counter[WF_SPAWNED]);
+	return ended == spawned + wf_load_sc64(&rt->outside_spawned);
+}
+
+void wf_runtime_cancel_all(struct wf_runtime *rt)
+{
+	uint32_t size = wf_fiber_table_size();
+	for (uint32_t i = 1; i < size; i++) {
+		struct wf_fiber *fiber = wf_fiber_at(i);
+		uint64_t life = wf_load_sc64(&fiber->life);
+		if (!(life & WF_LIFE_LIVE) || (life & WF_LIFE_ENDED) || fiber->rt != rt)
+			continue;
+		uint32_t generation = wf_fiber_generation(life);
+		uint64_t before;
+		if (wf_life_set(fiber, generation, WF_LIFE_CANCEL, WF_LIFE_ENDED, &before)) /* WK-1.3 */
+			wf_interrupt(NULL, fiber, generation);
+	}
+}
+
+/* Ended fibers that nobody joined give their blocks back. */
+static void recycle_unjoined(struct wf_runtime *rt)
+{
+	uint32_t size = wf_fiber_table_size();
+	for (uint32_t i = 1; i < size; i++) {
+		struct wf_fiber *fiber = wf_fiber_at(i);
+		uint64_t life = wf_load_sc64(&fiber->life);
+		if ((life & WF_LIFE_LIVE) && (life & WF_LIFE_ENDED) && fiber->rt == rt)
+			wf_fiber_recycle(NULL, fiber);
+	}
+}
+
+void wf_runtime_stop(struct wf_runtime *rt)
+{
+	wf_swap_sc32(&rt->stopping, 1); /* RT-2 */
+	/* U1: submits that came before `stopping` finish. */
+	while (wf_load_sc32(&rt->references) != 0)
+		wf_futex_wait(&rt->references, wf_load_sc32(&rt->references), wf_clock_now() + 1000000);
+	wf_runtime_cancel_all(rt);
+	for (;;) {
+		uint32_t seen = wf_load_sc32(&rt->ended);
+		if (wf_runtime_quiet(rt))
+			break;
+		wf_futex_wait(&rt->ended, seen, INT64_MAX);
+	}
+	/* Wakers of other runtimes may still be between their ticket and their last touch. */
+	while (wf_load_sc32(&rt->references) != 0)
+		wf_futex_wait(&rt->references, wf_load_sc32(&rt->references), wf_clock_now() + 1000000);
+	wf_monitor_stop(rt);
+	wf_swap_sc32(&rt->leaving, 1);
+	for (uint32_t i = 0; i < rt->worker_count; i++)
+		wf_worker_notify_one(rt, i);
+	join_threads(rt, rt->worker_count);
+	recycle_unjoined(rt);
+	for (uint32_t i = 0; i < rt->worker_count; i++)
+		wf_timer_heap_free(&rt->worker[i].timers);
+	free_workers(rt);
+	give_slot(rt);
+}

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT */
+/* runtime.h - one runtime: its workers, its injection queue, its beginning and its end
+ *
+ * What     runtime structs are static and used again, so that a waker that comes late looks at memory that is still a runtime. Fibers of one
+ *          runtime run on its workers only; wakes cross runtimes through the injection queue.
+ * Rules    U1 references: a thread that is no worker of this runtime holds one from before it wins a ticket until after its last
+ *             touch of the runtime (queue, interrupt). Stop waits for zero.
+ *          U2 stop: refuse submits, cancel every live fiber, wait until spawned = ended (sums over workers, ended read first), wait for references,
+ *             let the workers leave, close the engines, then the slot may be used again.
+ *          U3 a fiber spawned while stopping starts cancelled. Spawn: mark LIVE (sc), then load `stopping`; stop: set `stopping` (sc), then
+ *             look at every block.
+ *          U4 nothing here is written on the way of spawn, park, wake, submit or complete, but the injection queue by those who
+ *             overflow or come from outside.
+ * Order    RT-1 the injection queue's lock; `injected` is written under it (sc swap: ID-1.1), and read (sc) without it (ID-1.6).
+ *          RT-2 U3's pair, both sc.
+ *          RT-3 references: add (sc) -> stop's load (sc).
+ * Tests    tests/core/runtime_test.cc
+ */
+#ifndef WF_SCHED_CORE_RUNTIME_H
+#define WF_SCHED_CORE_RUNTIME_H
+
+#include <weft/runtime.h>
+
+#include "sched/base/lock.h"
+#include "sched/core/idle.h"
+#include "sched/core/worker.h"
+
+struct wf_runtime {
+	const struct wf_driver *driver;
+	weft_config config; /* complete: no zero means default */
+	uint32_t worker_count;
+	uint32_t stack_pool;
+	uint32_t slot; /* constant */
+	bool virtual_time;
+	struct wf_worker *worker;
+	struct wf_thread *thread;
+	struct wf_idle idle;
+	/* the injection queue: READY fibers, and UNSTARTED ones that nobody can join; linked by next */
+	_Alignas(WF_CACHE_LINE) wf_lock inject_lock;
+	struct wf_fiber *inject_head, *inject_tail;
+	wf_a32 injected;
+	/* beginning and end */
+	_Alignas(WF_CACHE_LINE) wf_a32 stopping; /* cancel what is left */
+	wf_a32 leaving;				 /* the workers' loops end */
+	wf_a32 opened; /* threads whose engine is open, or has failed to */
+	wf_a32 ended;  /* futex: changes when a worker sees that all fibers have ended */
+	wf_a32 references;
+	wf_a64 outside_spawned; /* fibers made by threads that are no workers */
+	wf_a64 virtual_now;
+	bool used; /* under the table's lock */
+	/* monitor.h */
+	bool monitored;
+	pthread_t monitor;
+	wf_a32 monitor_asleep;
+	wf_a32 monitor_leaves;
+};
+
+/* Starts a runtime over a driver; `config` is complete. 0 or a negative errno. */
+int wf_runtime_start(struct wf_runtime **rt, const weft_config *config, const struct wf_driver *driver);
+/* A detached fiber from a thread that is no worker of rt. */
+int wf_runtime_submit(struct wf_runtime *rt, weft_fn fn, void *arg, const void *site);
+/* U2. Blocks the calling thread. */
+void wf_runtime_stop(struct wf_runtime *rt);
+/* Are all fibers gone? Called by workers while stopping. */
+bool wf_runtime_quiet(struct wf_runtime *rt);
+/* The runtime's live fibers, cancelled one by one. */
+void wf_runtime_cancel_all(struct wf_runtime *rt);
+/* Appends a chain of fibers linked by next; any thread. */
+void wf_inject(struct wf_runtime *rt, struct wf_fiber *head, struct wf_fiber *tail, uint32_t count);
+/* Takes up to `most` fibers; returns the chain. */
+struct wf_fiber *wf_inject_take(struct wf_runtime *rt, uint32_t most, uint32_t *count);
+
+/* overflow.c: names the fiber whose stack overflowed. */
+int wf_overflow_thread_init(struct wf_thread *thread); /* signal stack of the calling worker thread; 0 or -ENOMEM */
+void wf_overflow_thread_end(struct wf_thread *thread);
+void wf_overflow_report(const struct wf_fiber *fiber); /* the line; async-signal-safe */
+/* For stacks without a guard page: dies with that line when the word at the low end has gone. */
+void wf_overflow_check(const struct wf_fiber *fiber);
+void wf_overflow_install(void); /* first runtime */
+void wf_overflow_remove(void);	/* last runtime */
+
+#endif

@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: MIT */
+/* switch.c - the only caller of the context switch: what surrounds it, and a fiber's first and last steps
+ *
+ * Rules    S1 errno's value, ASan's fake stack, TSan's context and, for those who ask, the floating-point control state are kept here
+ *             and nowhere else.
+ *          S2 whoever arrives on a stack first does what its predecessor left (`after`, W2 of worker.h).
+ *          S3 small fibers switch through the scheduler only: what a predecessor leaves may need more stack than they have.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "sched/base/alloc.h"
+#include "sched/base/sanitize.h"
+#include "sched/core/runtime.h"
+#include "sched/core/spawn.h"
+
+WF_OWNER_CODE_BEGIN
+
+static bool is_small(const struct wf_fiber *fiber)
+{
+	return (fiber->flags & WEFT_SMALL) != 0;
+}
+
+/* Tells ASan where the next stack lies. `keep`: where this one's fake stack is kept, NULL when it ends. */
+static void announce_stack(struct wf_worker *w, struct wf_fiber *to, void **keep)
+{
+#ifdef WF_ASAN
+	if (to != NULL)
+		wf_asan_leave(keep, to->stack.low,
+			(size_t)((char *)wf_stack_frame(&to->stack) - to->stack.low));
+	else
+		wf_asan_leave(keep, w->thread->stack_bottom, w->thread->stack_bytes);
+#else
+	(void)keep;
+#endif
+	wf_tsan_switch(to != NULL ? wf_fiber_tsan(to) : w->thread->tsan);
+}
+
+/* Before any switch to `to` (NULL: the scheduler): it becomes current. */
+static void *enter(struct wf_worker *w, struct wf_fiber *to)
+{
+	w->current = to;
+	if (to == NULL)
+		return w->scheduler_sp;
+	wf_bump(w, WF_RUNS, 1);
+	return to->sp;
+}
+
+static void fp_leave(struct wf_fiber *from, const struct wf_fiber *to)
+{
+	if (from != NULL && (from->flags & WEFT_FP_ENV)) {
+		wf_fp_save(&from->frame->fp);
+		if (to == NULL || !(to->flags & WEFT_FP_ENV))
+			wf_fp_load(&wf_fp_default);
+	}
+	if (to != NULL && (to->flags & WEFT_FP_ENV))
+		wf_fp_load(&to->frame->fp);
+}
+
+static bool fp_concerned(const struct wf_fiber *from, const struct wf_fiber *to)
+{
+	return ((from != NULL ? from->flags : 0) | (to != NULL ? to->flags : 0)) & WEFT_FP_ENV;
+}
+
+void wf_switch_to(struct wf_worker *w, struct wf_fiber *to)
+{
+	int saved = *w->errno_address;
+	void *sp = enter(w, to);
+	if (WF_UNLIKELY(fp_concerned(NULL, to)))
+		fp_leave(NULL, to);
+	announce_stack(w, to, &w->thread->asan_fake);
+	w = wf_context_switch(&w->scheduler_sp, sp, w);
+	wf_asan_enter(w->thread->asan_fake, NULL, NULL);
+	*w->errno_address = saved;
+	wf_arrive(w);
+}
+
+/* Whom a fiber gives way to; NULL: the scheduler, which runs `handoff` first. Direct switches spend the tick's budget. */
+static struct wf_fiber *choose_next(struct wf_worker *w, bool from_small)
+{
+	if (--w->budget <= 0 || from_small) /* S3 */
+		return NULL;
+	struct wf_fiber *to = w->handoff != NULL ? w->handoff : wf_pick(w);
+	bool direct = to != NULL && !is_small(to); /* S3 */
+	w->handoff = direct ? NULL : to;
+	return direct ? to : NULL;
+}
+
+void wf_switch_away(struct wf_worker *w, struct wf_fiber *from)
+{
+	if (WF_UNLIKELY(from->flags & WF_FIBER_CANARY))
+		wf_overflow_check(from);
+	int saved = *w->errno_address;
+	struct wf_fiber *to = choose_next(w, is_small(from));
+	void *sp = enter(w, to);
+	if (WF_UNLIKELY(fp_concerned(from, to)))
+		fp_leave(from, to);
+	announce_stack(w, to, &from->frame->asan_fake);
+	w = wf_context_switch(&from->sp, sp, w); /* may come back on another thread */
+	wf_asan_enter(from->frame->asan_fake, NULL, NULL);
+	*w->errno_address = saved;
+	wf_arrive(w);
+}
+
+void wf_switch_end(struct wf_worker *w, struct wf_fiber *to)
+{
+	w->handoff = to;
+	to = choose_next(w, false);
+	void *unused;
+	void *sp = enter(w, to);
+	if (WF_UNLIKELY(to != NULL && fp_concerned(NULL, to)))
+		fp_leave(NULL, to);
+	announce_stack(w, to, NULL);
+	wf_context_switch(&unused, sp, w);
+	__builtin_unreachable();
+}
+
+/* PARKING is over: the fiber is published by its commit function, or is ready at once. */
+static void commit_park(struct wf_worker *w, const struct wf_after *after)
+{
+	struct wf_fiber *fiber = after->fiber;
+	uint32_t generation =
+		wf_fiber_generation(wf_load_rlx64(&fiber->life)); /* rlx: constant while it lives */
+	wf_bump(w, WF_PARKS, 1);
+	if (!after->commit(w, fiber, after->ticket, after->arg)) {
+		fiber->wake_code = WF_WAKE_OK;
+		wf_store_rlx64(&fiber->word, wf_ticket_with(after->ticket, WF_READY)); /* rlx: the push releases it */
+		wf_make_ready(w, fiber, true);
+		return;
+	}
+	bool parked;
+	if (wf_ticket_commit(&fiber->word, after->ticket, &parked) == WF_TICKET_PUSH)
+		wf_make_ready(w, fiber, true);
+	else if (parked && (wf_load_sc64(&fiber->life) & WF_LIFE_INTERRUPTS)) /* WK-1.2 */
+		wf_interrupt(w, fiber, generation);
+}
+
+void wf_arrive(struct wf_worker *w)
+{
+	struct wf_after *after = &w->after;
+	enum wf_after_kind kind = after->kind;
+	if (kind == WF_AFTER_NONE)
+		return;
+	after->kind = WF_AFTER_NONE;
+	switch (kind) {
+	case WF_AFTER_NONE:
+		break;
+	case WF_AFTER_PARK: {
+		struct wf_after copy = *after; /* commit may wake fibers, and those paths use `after` no more */
+		commit_park(w, &copy);
+		break;
+	}
+	case WF_AFTER_YIELD:
+		wf_make_ready(w, after->fiber, false);
+		break;
+	case WF_AFTER_END:
+		wf_tsan_destroy(after->tsan);
+		wf_stack_give(w, &after->stack);
+		break;
+	}
+}
+
+void wf_fiber_prepare(struct wf_worker *w, struct wf_fiber *fiber)
+{
+	if (!(fiber->flags & WF_FIBER_STACK))
+		wf_stack_take(w, &fiber->stack);
+	struct wf_frame *frame = wf_stack_frame(&fiber->stack);
+	frame->deadline = WEFT_FOREVER;
+	memset(&frame->timer, 0, sizeof(frame->timer));
+	frame->locals = NULL;
+	frame->local_count = 0;
+	frame->op = NULL;
+	frame->asan_fake = NULL;
+	frame->fp = wf_fp_default;
+	frame->name[0] = '\0';
+	if (fiber->sp != NULL) { /* the name given at spawn */
+		memcpy(frame->name, fiber->sp, WF_NAME_BYTES);
+		wf_free(fiber->sp, WF_NAME_BYTES);
+	}
+	fiber->frame = frame;
+	if (wf_stack_has_canary(&fiber->stack))
+		fiber->flags |= WF_FIBER_CANARY;
+	if (fiber->flags & WEFT_PINNED) {
+		fiber->home = w->index;
+		fiber->flags |= WF_FIBER_HOMED;
+	}
+	fiber->sp = wf_context_make(wf_stack_top(&fiber->stack), wf_fiber_main);
+}
+
+void wf_fiber_main(void *value)
+{
+	struct wf_worker *w = value;
+	wf_asan_enter(NULL, NULL, NULL);
+	wf_arrive(w);
+	struct wf_fiber *fiber = w->current;
+	if (wf_load_sc32(&w->rt->stopping)) { /* U3, RT-2 */
+		uint64_t before;
+		wf_life_set(fiber, wf_fiber_generation(wf_load_rlx64(&fiber->life)), WF_LIFE_CANCEL,
+			0, &before);
+	}
+	*w->errno_address = 0;
+	void *result = fiber->fn(fiber->arg);
+	wf_fiber_end(fiber, result);
+}
+
+WF_OWNER_CODE_END

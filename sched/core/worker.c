@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: MIT */
+/* worker.c - the loop of a worker: tick, pick, run; and when there is nothing, search, then sleep in the ring
+ *
+ * What     a tick hands the queued operations to the kernel, handles what has completed, fires due timers and answers other
+ *          threads' requests. Between two ticks at most WF_TICK_RUNS fibers run.
+ * Rules    G1 a worker sleeps only after ID-1.4 to ID-1.6 of idle.h.
+ *          G2 `searching` says whether idle.searching counts this worker; it is given up before a fiber runs.
+ */
+#include "sched/base/sanitize.h"
+#include "sched/base/seam.h"
+#include "sched/core/monitor.h"
+#include "sched/core/runtime.h"
+#include "sched/core/spawn.h"
+
+WF_OWNER_CODE_BEGIN
+
+static __thread struct wf_worker *self __attribute__((tls_model("initial-exec")));
+
+__attribute__((noinline)) struct wf_worker *wf_self(void)
+{
+	__asm__ volatile(""); /* not pure: the thread may be another one at the next call (law 6) */
+	return self;
+}
+
+void wf_set_self(struct wf_worker *w)
+{
+	self = w;
+}
+
+int64_t wf_worker_now(const struct wf_worker *w)
+{
+	if (WF_UNLIKELY(w->rt->virtual_time))
+		return (int64_t)wf_load_sc64(&w->rt->virtual_now);
+	return wf_clock_now();
+}
+
+/* Interrupts a worker that this thread has claimed out of sleep. */
+static void interrupt(struct wf_runtime *rt, uint32_t worker)
+{
+	struct wf_thread *thread = rt->worker[worker].thread;
+	rt->driver->interrupt(thread);
+}
+
+void wf_worker_notify(struct wf_worker *w, bool lone)
+{
+	if (!w->shared)
+		return;
+	if (lone && w->lone_skip > 0) {
+		w->lone_skip--;
+		return;
+	}
+	int target = wf_idle_claim_any(&w->rt->idle); /* ID-1.2, ID-1.3 */
+	if (target < 0)
+		return;
+	if (lone) {
+		/* rlx: a guess about the future. */
+		w->lone_skip = (1u << wf_load_rlx32(&w->fruitless)) - 1;
+		wf_store_rlx32(&w->rt->worker[target].woken_by, w->index + 1);
+	}
+	wf_bump(w, WF_INTERRUPTS, 1);
+	interrupt(w->rt, (uint32_t)target);
+}
+
+void wf_runtime_notify(struct wf_runtime *rt)
+{
+	int target = wf_idle_claim_any(&rt->idle); /* ID-1.2, ID-1.3 */
+	if (target >= 0)
+		interrupt(rt, (uint32_t)target);
+}
+
+void wf_worker_notify_one(struct wf_runtime *rt, uint32_t worker)
+{
+	if (wf_idle_claim_one(&rt->idle, worker)) /* ID-1.3 */
+		interrupt(rt, worker);
+}
+
+void wf_op_complete(struct wf_worker *w, struct wf_op *op, int32_t result)
+{
+	struct wf_fiber *fiber = op->fiber;
+	uint64_t ticket = op->ticket;
+	op->result = result;
+	/* rlx: one writer; virtual time reads it when this worker sleeps. */
+	wf_store_rlx32(&w->ops_in_flight, wf_load_rlx32(&w->ops_in_flight) - 1);
+	wf_bump(w, WF_COMPLETIONS, 1);
+	wf_store_rlx32(&fiber->op_thread,
+		0); /* rlx: a canceller that still reads the old value is told so by the box */
+	bool won = wf_wake(w, fiber, ticket, WF_WAKE_OK); /* E5: op may be gone from here */
+	WF_CHECK(won); /* nobody else wakes a fiber from an operation (law 4) */
+}
+
+/* Cancel requests of other threads for operations on this thread's engine. */
+static void drain_box(struct wf_worker *w)
+{
+	if (wf_load_acq32(&w->box) == WF_NO_FIBER)
+		return;
+	uint32_t index = wf_swap_sc32(&w->box, WF_NO_FIBER); /* IN-1 */
+	while (index != WF_NO_FIBER) {
+		struct wf_fiber *fiber = wf_fiber_at(index);
+		index = fiber->box_next;
+		/* Cleared before the life word is read: a request that finds it still set is seen here. */
+		wf_swap_sc32(&fiber->boxed, 0);
+		uint64_t life = wf_load_sc64(&fiber->life);
+		/* Whoever the block holds now: if an interrupt is in force and it is parked in an operation, it must go; passes on to another
+		 * thread's box when the operation is there. */
+		if ((life & WF_LIFE_LIVE) && (life & WF_LIFE_INTERRUPTS) && fiber->rt == w->rt)
+			wf_interrupt(w, fiber, wf_fiber_generation(life));
+	}
+}
+
+static uint64_t queued(const struct wf_worker *w)
+{
+	/* rlx: an estimate. */
+	return (wf_load_rlx64(&w->deque.bottom) - wf_load_rlx64(&w->deque.top)) +
+		(wf_load_rlx32(&w->ready.tail) - wf_load_rlx32(&w->ready.head));
+}
+
+/* P2 of pick.c: has the same unstarted fiber stood at the old end for too long? */
+static void watch_old_end(struct wf_worker *w, int64_t now)
+{
+	/* rlx: an estimate. */
+	uint64_t top = wf_load_rlx64(&w->deque.top);
+	if (top == wf_load_rlx64(&w->deque.bottom) || top != w->old_top || w->old_since == 0) {
+		w->old_top = top;
+		w->old_since = now;
+		w->old_first = false;
+	} else if (now - w->old_since > WF_OLD_NS) {
+		w->old_first = true;
+	}
+}
+
+static void tick(struct wf_worker *w)
+{
+	w->batching = true;
+	drain_box(w);
+	w->thread->driver->flush(w->thread);
+	/* rlx: the owner's own estimate. */
+	bool unstarted = wf_load_rlx64(&w->deque.bottom) != wf_load_rlx64(&w->deque.top);
+	int64_t earliest = wf_timer_earliest(&w->timers);
+	if (unstarted || earliest != INT64_MAX) {
+		int64_t now = wf_worker_now(w);
+		watch_old_end(w, now);
+		if (earliest <= now)
+			wf_bump(w, WF_TIMERS_FIRED,
+				wf_timer_fire_due(&w->timers, w, now, WF_TIMER_BATCH));
+	}
+	w->batching = false;
+	if (queued(w) > 1) /* this worker takes the first itself */
+		wf_worker_notify(w, false);
+}
+
+/* G2, and the chain of wakes: the last searcher that finds work wakes one more. */
+static void stop_searching(struct wf_worker *w, bool found)
+{
+	uint32_t by = wf_load_rlx32(&w->woken_by); /* rlx: a guess, as in wf_worker_notify */
+	if (by != 0) {
+		wf_store_rlx32(&w->woken_by, 0);
+		wf_a32 *fruitless = &w->rt->worker[by - 1].fruitless;
+		uint32_t level = wf_load_rlx32(fruitless);
+		wf_store_rlx32(fruitless, found ? 0 : level < WF_FRUITLESS_MAX ? level + 1 : level);
+	}
+	if (!w->searching || !found)
+		return;
+	w->searching = false;
+	if (wf_idle_search_found(&w->rt->idle))
+		wf_worker_notify(w, false);
+}
+
+/* Looks at the others until something is found or searching no longer pays. */
+static struct wf_fiber *search(struct wf_worker *w)
+{
+	struct wf_runtime *rt = w->rt;
+	if (!w->shared)
+		return wf_steal_work(w, true); /* the injection queue only */
+	if (!w->searching && !wf_idle_search_begin(&rt->idle))
+		return wf_steal_work(w, false);
+	w->searching = true;
+	int64_t start = wf_clock_now();
+	int64_t spent = 0;
+	do {
+		struct wf_fiber *fiber = wf_steal_work(w, spent > WF_GREEDY_NS);
+		if (fiber != NULL)
+			return fiber;
+		if (w->thread->driver->pending(w->thread) || wf_load_acq32(&w->inbox) != WF_NO_FIBER)
+			return NULL;
+		for (int i = 0; i < 32; i++)
+			wf_cpu_relax();
+		spent = wf_clock_now() - start;
+	} while (w->short_sleep && spent < WF_SEARCH_NS);
+	/* What everybody else left alone is taken now: nothing visible may remain when this worker sleeps. */
+	return wf_steal_work(w, true);
+}
+
+/* All workers sleep, nothing is in flight: virtual time jumps to the next timer. True: something was fired. */
+static bool advance_virtual_time(struct wf_runtime *rt, struct wf_worker *w)
+{
+	int64_t next = INT64_MAX;
+	for (uint32_t i = 0; i < rt->worker_count; i++) {
+		struct wf_worker *other = &rt->worker[i];
+		bool asleep = (wf_load_sc64(&rt->idle.sleepers[i / 64]) >> (i % 64)) & 1;
+		/* rlx: its owner sleeps, its bit was read after. */
+		if ((!asleep && other != w) || wf_load_rlx32(&other->ops_in_flight) != 0)
+			return false;
+		int64_t earliest = wf_timer_earliest(&other->timers);
+		next = earliest < next ? earliest : next;
+	}
+	if (next == INT64_MAX || wf_load_sc32(&rt->injected) != 0)
+		return false;
+	if (next > (int64_t)wf_load_sc64(&rt->virtual_now))
+		wf_swap_sc64(&rt->virtual_now, (uint64_t)next);
+	for (uint32_t i = 0; i < rt->worker_count; i++)
+		wf_bump(w, WF_TIMERS_FIRED,
+			wf_timer_fire_due(&rt->worker[i].timers, w, next, UINT32_MAX));
+	return true;
+}
+
+/* Until when this worker may sleep: its next timer, or the time to give stacks back. */
+static int64_t sleep_limit(struct wf_worker *w, int64_t now)
+{
+	if (w->rt->virtual_time)
+		return INT64_MAX;
+	int64_t limit = wf_timer_earliest(&w->timers);
+	if (!w->trimmed) {
+		if (w->idle_since == 0)
+			w->idle_since = now;
+		int64_t trim = w->idle_since + WF_TRIM_NS;
+		limit = trim < limit ? trim : limit;
+	}
+	return limit;
+}
+
+static void trim_when_idle(struct wf_worker *w, int64_t now)
+{
+	if (w->trimmed || w->idle_since == 0 || now < w->idle_since + WF_TRIM_NS)
+		return;
+	wf_stack_cache_flush(w);
+	w->trimmed = !wf_stack_trim(WF_TRIM_BATCH);
+}
+
+/* Nothing to run: announce, look again, sleep. Returns when there may be something. */
+static void sleep_in_ring(struct wf_worker *w)
+{
+	struct wf_runtime *rt = w->rt;
+	stop_searching(w, false);
+	wf_idle_announce(&rt->idle, w->index, w->searching); /* ID-1.4, ID-1.5 */
+	w->searching = false;
+	if (wf_load_sc32(&rt->stopping) && wf_runtime_quiet(rt)) {
+		wf_add_sc32(&rt->ended, 1);
+		wf_futex_wake(&rt->ended, UINT32_MAX);
+	}
+	bool awake = wf_work_visible(w) || wf_load_sc32(&rt->leaving) != 0; /* ID-1.6 */
+	if (!awake && rt->virtual_time)
+		awake = advance_virtual_time(rt, w);
+	if (!awake) {
+		int64_t now = wf_clock_now();
+		wf_bump(w, WF_SLEEPS, 1);
+		w->batching = true;
+		w->thread->driver->wait(w->thread, sleep_limit(w, now));
+		w->batching = false;
+		int64_t woke = wf_clock_now();
+		w->short_sleep = woke - now < WF_SEARCH_NS;
+		trim_when_idle(w, woke);
+		if (w->shared)
+			wf_monitor_poke(rt);
+	}
+	if (!wf_idle_withdraw(&rt->idle, w->index))
+		w->searching = true; /* I2: a waker counts on this worker */
+}
+
+static struct wf_fiber *next_fiber(struct wf_worker *w)
+{
+	for (;;) {
+		w->budget = WF_TICK_RUNS;
+		tick(w);
+		struct wf_fiber *fiber = w->handoff;
+		w->handoff = NULL;
+		if (fiber == NULL)
+			fiber = wf_pick(w);
+		if (fiber == NULL)
+			fiber = search(w);
+		if (fiber == NULL && wf_load_sc32(&w->rt->leaving))
+			return NULL;
+		if (fiber != NULL) {
+			stop_searching(w, true);
+			w->idle_since = 0;
+			w->trimmed = false;
+			return fiber;
+		}
+		if (!w->thread->driver->pending(w->thread))
+			sleep_in_ring(w);
+	}
+}
+
+void wf_worker_loop(struct wf_worker *w)
+{
+	struct wf_fiber *fiber;
+	while ((fiber = next_fiber(w)) != NULL)
+		wf_switch_to(w, fiber);
+	if (w->searching)
+		wf_idle_search_found(&w->rt->idle);
+	w->searching = false;
+}
+
+WF_OWNER_CODE_END

@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: MIT */
+/* worker.h - a worker: the queues, timers and counters of one unit of parallelism, and the thread that runs it
+ *
+ * What     two structs. struct wf_worker owns what other workers may take over from a stuck one: queues, timers, inbox, index. struct
+ *          wf_thread owns what is bound to one OS thread: the engine's ring, the signal stack, the scheduler's own stack.
+ *          Today a worker keeps one thread for life; the split is there so that another thread can adopt it.
+ * Owns     every fiber in its queues; the fiber `current`.
+ * Rules    W1 fields are in bands by who touches them: owner-hot, thief-read, remote-written; each band starts a cache line.
+ *          W2 `after` is what the fiber that was switched away from left to do. Whoever runs next does it first: wf_switch's way back,
+ *             the entry of a new fiber, and the scheduler's loop.
+ *          W3 wf_self() is read again after every switch; it is never kept across one (law 6).
+ *          W4 requests from other threads (inbox, box) are published by RMW, then the worker's sleep bit is looked at: ID-1 of idle.h.
+ * Order    IN-1 inbox and box: push (sc cas) -> take (sc swap): carries the fiber and its link.
+ * Tests    tests/core/sched_test.cc, tests/core/stress_test.cc
+ */
+#ifndef WF_SCHED_CORE_WORKER_H
+#define WF_SCHED_CORE_WORKER_H
+
+#include <pthread.h>
+#include <weft/stats.h>
+
+#include "sched/base/check.h"
+#include "sched/core/deque.h"
+#include "sched/core/driver.h"
+#include "sched/core/fiber.h"
+#include "sched/core/ready.h"
+#include "sched/core/stack.h"
+#include "sched/core/timer.h"
+
+struct wf_runtime;
+
+/* Publishes the wait of a parked fiber; runs after its registers are saved, on another stack. True: parked. False: what it
+ * waits for has come already, nothing is published. Must not park and must not take long. */
+typedef bool (*wf_commit_fn)(struct wf_worker *w, struct wf_fiber *fiber, uint64_t ticket, void *arg);
+
+enum wf_after_kind {
+	WF_AFTER_NONE,
+	WF_AFTER_PARK,	/* run the commit function, then PARKED */
+	WF_AFTER_YIELD, /* put the fiber to the end of the ring */
+	WF_AFTER_END,	/* give its stack back */
+};
+
+struct wf_after {
+	enum wf_after_kind kind;
+	struct wf_fiber *fiber; /* not for END: the block may be somebody else's by then */
+	wf_commit_fn commit;
+	void *arg;
+	uint64_t ticket;
+	struct wf_stack stack;
+	void *tsan;
+};
+
+/* Counters in the order of weft_worker_stats; single writer. */
+enum wf_counter {
+	WF_SPAWNED,
+	WF_ENDED,
+	WF_RUNS,
+	WF_YIELDS,
+	WF_PARKS,
+	WF_WAKES,
+	WF_STEALS,
+	WF_STEAL_ROUNDS,
+	WF_INJECTED,
+	WF_OVERFLOWS,
+	WF_TIMERS_ARMED,
+	WF_TIMERS_FIRED,
+	WF_SLEEPS,
+	WF_INTERRUPTS,
+	WF_OPS,
+	WF_ENTERS,
+	WF_COMPLETIONS,
+	WF_CANCELS,
+	WF_SQ_FULL,
+	WF_CQ_OVERFLOWS,
+	WF_STACK_MISSES,
+	WF_COUNTERS,
+};
+
+struct wf_worker {
+	/* owner-hot */
+	struct wf_fiber *current; /* NULL: the scheduler's own stack */
+	struct wf_runtime *rt;
+	struct wf_thread *thread;
+	int *errno_address; /* of the thread; law 6 */
+	int32_t budget;	    /* runs left in this tick */
+	uint32_t next_used; /* runs taken from `next` in a row: WF_NEXT_CAP */
+	uint32_t picks;
+	uint32_t index;
+	bool shared;	  /* more than one worker: pushes are ID-1.1 */
+	bool searching;	  /* counted in idle.searching */
+	bool old_first;	  /* the oldest unstarted fiber has waited too long */
+	bool batching;	  /* the scheduler handles completions and timers: one notify at the end */
+	bool short_sleep; /* the last sleep was shorter than a search: searching longer pays */
+	uint32_t lone_skip; /* wakes for a lone entry still to be skipped: they were fruitless before */
+	struct wf_fiber *handoff; /* claimed: runs next, before any queue */
+	void *scheduler_sp;
+	struct wf_after after;
+	uint64_t random;
+	uint64_t old_top; /* what stood at the deque's top at old_since */
+	int64_t old_since;
+	struct wf_fiber *pinned_head, *pinned_tail; /* taken out of the inbox */
+	uint32_t cache_head;			    /* free control blocks, linked by next */
+	uint32_t cache_count;
+	int64_t idle_since; /* 0: not idle */
+	bool trimmed;
+	struct wf_stack_cache stacks;
+	/* thief-read */
+	struct wf_ready ready;
+	struct wf_deque deque;
+	_Alignas(WF_CACHE_LINE) wf_aptr next; /* the fiber to run next, woken by the running one */
+	struct wf_timer_heap timers;
+	/* remote-written */
+	_Alignas(WF_CACHE_LINE) wf_a32 inbox; /* pinned fibers made ready elsewhere: index of the newest, linked by next */
+	wf_a32 box;	  /* fibers whose operation is to be cancelled here, linked by box_next */
+	wf_a32 fruitless; /* log2 of lone_skip's next start: set by those this worker woke */
+	wf_a32 woken_by; /* worker + 1 that interrupted this one's sleep for a lone entry; 0: none */
+	wf_a32 ops_in_flight; /* w: owner; virtual time asks */
+	/* counters */
+	_Alignas(WF_CACHE_LINE) wf_a64 counter[WF_COUNTERS];
+};
+_Static_assert(offsetof(struct wf_worker, ready) % WF_CACHE_LINE == 0, "thief-read band");
+_Static_assert(offsetof(struct wf_worker, inbox) % WF_CACHE_LINE == 0, "remote-written band");
+
+struct wf_thread {
+	struct wf_worker *worker;
+	const struct wf_driver *driver;
+	void *engine;  /* the driver's state */
+	uint32_t slot; /* in the runtime's table; named by wf_fiber.op_thread */
+	bool engine_open;
+	int open_error;
+	pthread_t pthread;
+	void *signal_stack;
+	const void *stack_bottom; /* ASan: the thread's own stack */
+	size_t stack_bytes;
+	void *asan_fake;
+	void *tsan;
+};
+
+/* The calling thread's worker, NULL on a foreign thread. Out of line: law 6. */
+struct wf_worker *wf_self(void);
+void wf_set_self(struct wf_worker *w);
+
+/* The running fiber, NULL outside one. */
+static inline struct wf_fiber *wf_current(void)
+{
+	struct wf_worker *w = wf_self();
+	return w == NULL ? NULL : w->current;
+}
+
+static inline void wf_bump(struct wf_worker *w, enum wf_counter c, uint64_t n)
+{
+	wf_count(&w->counter[c], n);
+}
+
+/* park.c: the one wait primitive (law 2). */
+
+/* Parks the calling fiber; `flags` are WF_PARK_*. Returns the wake code given by the winner: */
+#define WF_WAKE_OK 0	      /* what was waited for has come, or commit said so */
+#define WF_WAKE_INTERRUPTED 1 /* cancellation, deadline or close: ask wf_interrupted */
+#define WF_WAKE_TIMER 2	      /* the timer armed for this very wait */
+int wf_park(uint64_t flags, wf_commit_fn commit, void *arg);
+
+/* Looks at cancellation and deadline in force for the calling fiber: 0, -ECANCELED or -ETIMEDOUT. */
+int wf_interrupted(struct wf_worker *w, struct wf_fiber *fiber);
+/* Arms the timer of the fiber's own deadline (its frame) anew. */
+void wf_deadline_arm(struct wf_worker *w, struct wf_fiber *fiber);
+/* The WF_PARK_NO_* flags that the fiber's shield asks for. */
+uint64_t wf_park_masks(const struct wf_fiber *fiber);
+
+/* Tries to wake the fiber from the park `ticket`. True: this call did. Any thread; w NULL on foreign ones. */
+bool wf_wake(struct wf_worker *w, struct wf_fiber *fiber, uint64_t ticket, int code);
+/* After an interrupt bit was set in the life word of that generation: wakes the fiber from the park it is in, or asks the ring's owner (WK-1.4). */
+void wf_interrupt(struct wf_worker *w, struct wf_fiber *fiber, uint32_t generation);
+/* Puts a READY fiber into a queue and wakes a worker if one is needed. `soon`: it may run next on this worker. */
+void wf_make_ready(struct wf_worker *w, struct wf_fiber *fiber, bool soon);
+
+/* switch.c */
+void wf_switch_away(struct wf_worker *w,
+	struct wf_fiber *from); /* the fiber's `after` is set; returns when it runs again */
+void wf_switch_to(struct wf_worker *w, struct wf_fiber *to); /* from the scheduler's stack */
+void wf_arrive(struct wf_worker *w);			     /* W2 */
+void wf_switch_end(struct wf_worker *w, struct wf_fiber *next) __attribute__((noreturn));
+/* Makes a claimed UNSTARTED fiber runnable: takes its stack. */
+void wf_fiber_prepare(struct wf_worker *w, struct wf_fiber *fiber);
+/* Runs first on a new fiber's stack. */
+void wf_fiber_main(void *value) __attribute__((noreturn));
+
+/* pick.c */
+struct wf_fiber *wf_pick(struct wf_worker *w); /* the next fiber of w's own queues, RUNNING and prepared, or NULL */
+/* Claims an UNSTARTED fiber (an entry of a deque or the injection queue), or NULL: a tombstone. */
+struct wf_fiber *wf_claim_entry(uint64_t entry);
+/* One round over the injection queue and the other workers. Not greedy: leaves what its owner is about to run itself, a `next` slot and
+ * a lone unstarted fiber. */
+struct wf_fiber *wf_steal_work(struct wf_worker *w, bool greedy);
+bool wf_work_visible(struct wf_worker *w); /* ID-1.6: is there anything w could run? */
+uint64_t wf_entry_of(const struct wf_fiber *fiber);
+
+/* worker.c */
+void wf_worker_loop(struct wf_worker *w);
+/* After publishing shared work: ID-1.2, ID-1.3. A lone entry's wake may be skipped when such wakes were fruitless; monitor.c looks after
+ * it then. */
+void wf_worker_notify(struct wf_worker *w, bool lone);
+void wf_runtime_notify(struct wf_runtime *rt); /* the same from a thread that is no worker of rt */
+void wf_worker_notify_one(struct wf_runtime *rt,
+	uint32_t worker); /* after publishing to that worker's inbox or box */
+int64_t wf_worker_now(const struct wf_worker *w);
+
+#endif

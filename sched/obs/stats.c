@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT */
+/* stats.c - weft_stats_get: the workers' counters, read while they count
+ *
+ * Each counter has one writer and is one word; a reader sees whole values of slightly different moments.
+ */
+#include <weft/stats.h>
+
+#include <errno.h>
+#include <string.h>
+
+#include "sched/core/runtime.h"
+
+_Static_assert(sizeof(weft_worker_stats) == WF_COUNTERS * sizeof(uint64_t),
+	"weft_worker_stats is the list of enum wf_counter, in its order");
+
+static void read_worker(const struct wf_worker *w, weft_worker_stats *out)
+{
+	uint64_t value[WF_COUNTERS];
+	for (int i = 0; i < WF_COUNTERS; i++)
+		value[i] = wf_load_acq64(&w->counter[i]); /* acquire on ENDED: see wf_fiber_end() */
+	memcpy(out, value, sizeof(value));
+}
+
+static void add(weft_worker_stats *sum, const weft_worker_stats *row)
+{
+	uint64_t a[WF_COUNTERS], b[WF_COUNTERS];
+	memcpy(a, sum, sizeof(a));
+	memcpy(b, row, sizeof(b));
+	for (int i = 0; i < WF_COUNTERS; i++)
+		a[i] += b[i];
+	memcpy(sum, a, sizeof(a));
+}
+
+int weft_stats_get(weft_runtime *runtime, weft_stats *stats, weft_worker_stats *per_worker, unsigned count)
+{
+	struct wf_worker *self = wf_self();
+	struct wf_runtime *rt = (struct wf_runtime *)runtime;
+	if (stats == NULL || (per_worker == NULL && count > 0))
+		return -EINVAL;
+	if (rt == NULL && self == NULL)
+		return -EPERM;
+	if (rt == NULL)
+		rt = self->rt;
+	memset(stats, 0, sizeof(*stats));
+	stats->workers = rt->worker_count;
+	stats->engine = rt->driver->engine;
+	stats->ring_mode = rt->driver->mode(&rt->thread[0]);
+	/* Ends first: every end that is seen brings its spawn with it, so the difference is never negative. */
+	uint64_t ended = 0;
+	for (uint32_t i = 0; i < rt->worker_count; i++)
+		ended += wf_load_acq64(&rt->worker[i].counter[WF_ENDED]);
+	for (uint32_t i = 0; i < rt->worker_count; i++) {
+		weft_worker_stats row;
+		read_worker(&rt->worker[i], &row);
+		add(&stats->total, &row);
+		if (i < count)
+			per_worker[i] = row;
+	}
+	stats->total.spawned += wf_load_acq64(&rt->outside_spawned);
+	stats->fibers_live = stats->total.spawned - ended;
+	struct wf_stack_stats stacks;
+	wf_stack_stats(&stacks);
+	stats->stacks_mapped = stacks.slots;
+	stats->stack_bytes_mapped = stacks.bytes;
+	stats->guards_missing = stacks.unguarded;
+	return (int)rt->worker_count;
+}
