@@ -15,7 +15,6 @@
 #include "io/uring/uring.h"
 
 #include <errno.h>
-#include <liburing.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -28,6 +27,8 @@
 #include "sched/core/worker.h"
 
 WF_OWNER_CODE_BEGIN
+
+#include <liburing.h> /* its inline functions work on the worker's own ring too */
 
 #define TAG_EVENT UINT64_MAX	    /* the eventfd's READ */
 #define TAG_CANCEL (UINT64_MAX - 1) /* cancel requests */

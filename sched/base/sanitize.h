@@ -30,6 +30,13 @@
 #endif
 #endif
 
+/* Instrumented code and the sanitizers' own reports need more stack than the sizes that programs ask for. */
+#if defined(WF_ASAN) || defined(WF_TSAN)
+#define WF_STACK_SCALE 8u
+#else
+#define WF_STACK_SCALE 1u
+#endif
+
 #ifdef WF_ASAN
 #include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
@@ -89,10 +96,14 @@ static inline void wf_lsan_unroot(const void *memory, size_t size)
 #define WF_OWNER_CODE_BEGIN                                                                        \
 	_Pragma("clang attribute push(__attribute__((no_sanitize(\"thread\"))), apply_to = function)")
 #define WF_OWNER_CODE_END _Pragma("clang attribute pop")
+/* For a function in whose middle the context changes: its entry and exit would be counted on different ones. */
+#define WF_ACROSS_CONTEXTS __attribute__((disable_sanitizer_instrumentation))
 void *__tsan_get_current_fiber(void);
 void *__tsan_create_fiber(unsigned flags);
 void __tsan_destroy_fiber(void *fiber);
 void __tsan_switch_to_fiber(void *fiber, unsigned flags);
+void __tsan_acquire(void *address);
+void __tsan_release(void *address);
 static inline void *wf_tsan_self(void)
 {
 	return __tsan_get_current_fiber();
@@ -105,13 +116,31 @@ static inline void wf_tsan_destroy(void *fiber)
 {
 	__tsan_destroy_fiber(fiber);
 }
-static inline void wf_tsan_switch(void *fiber)
+WF_ACROSS_CONTEXTS static inline void wf_tsan_switch(void *fiber)
 {
 	__tsan_switch_to_fiber(fiber, 1);
 }
+/* An edge that no atomic shows: a stack or a worker's memory goes from one context to the next. */
+static inline void wf_tsan_acquire(void *address)
+{
+	__tsan_acquire(address);
+}
+static inline void wf_tsan_release(void *address)
+{
+	__tsan_release(address);
+}
 #else
+#define WF_ACROSS_CONTEXTS
 #define WF_OWNER_CODE_BEGIN
 #define WF_OWNER_CODE_END
+static inline void wf_tsan_acquire(void *address)
+{
+	(void)address;
+}
+static inline void wf_tsan_release(void *address)
+{
+	(void)address;
+}
 static inline void *wf_tsan_self(void)
 {
 	return NULL;

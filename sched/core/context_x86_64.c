@@ -2,10 +2,13 @@
 /* context_x86_64.c - the parts of context.h for x86-64 that C can say */
 #include "sched/core/context.h"
 
+#include "sched/base/sanitize.h"
+
 void wf_context_entry(void);
 
 const wf_fp_env wf_fp_default = {.control = 0x1f80, .x87 = 0x037f};
 
+WF_OWNER_CODE_BEGIN
 void *wf_context_make(void *top, void (*main_fn)(void *value))
 {
 	/* Below top: the address to go on at, then rbp rbx r12 r13 r14 r15 as wf_context_switch pops them. After the pop of the address
@@ -20,6 +23,8 @@ void *wf_context_make(void *top, void (*main_fn)(void *value))
 	*--sp = NULL;			    /* r15 */
 	return sp;
 }
+
+WF_OWNER_CODE_END
 
 void wf_fp_save(wf_fp_env *env)
 {

@@ -55,6 +55,8 @@ static int add_slab_locked(void)
 	return 0;
 }
 
+WF_OWNER_CODE_BEGIN
+
 struct wf_fiber *wf_fiber_take(struct wf_worker *w, int *error)
 {
 	struct wf_fiber *fiber;
@@ -129,6 +131,8 @@ void wf_fiber_cache_flush(struct wf_worker *w)
 {
 	cache_shrink(w, 0);
 }
+
+WF_OWNER_CODE_END
 
 struct wf_fiber *wf_fiber_of_handle(const weft_fiber *handle, uint32_t *generation)
 {

@@ -103,6 +103,7 @@ _Static_assert(sizeof(struct wf_fiber) == 2 * WF_CACHE_LINE, "a control block is
 #endif
 _Static_assert(offsetof(struct wf_fiber, fn) == WF_CACHE_LINE, "what a waker touches is the first");
 
+WF_OWNER_CODE_BEGIN
 /* TSan's context of a fiber, made by the spawner: the edge from spawn to start. */
 static inline void *wf_fiber_tsan(const struct wf_fiber *fiber)
 {
@@ -122,6 +123,8 @@ static inline void wf_fiber_tsan_make(struct wf_fiber *fiber)
 	(void)fiber;
 #endif
 }
+
+WF_OWNER_CODE_END
 
 /* The table. */
 struct wf_fiber *wf_fiber_at(uint32_t index); /* any index ever handed out */

@@ -99,11 +99,10 @@ static void find_own_stack(struct wf_thread *thread)
 	pthread_attr_destroy(&attr);
 }
 
-/* Each thread says once whether its engine is open; nobody runs fibers before all have. */
-static void report_open(struct wf_runtime *rt)
+static void report(wf_a32 *word)
 {
-	wf_add_sc32(&rt->opened, 1);
-	wf_futex_wake(&rt->opened, UINT32_MAX);
+	wf_add_sc32(word, 1);
+	wf_futex_wake(word, UINT32_MAX);
 }
 
 static void wait_count(wf_a32 *word, uint32_t count)
@@ -127,11 +126,15 @@ static void *worker_thread(void *arg)
 		thread->open_error = rt->driver->open(thread, &rt->config);
 		thread->engine_open = thread->open_error == 0;
 	}
-	report_open(rt);
+	report(&rt->opened);
 	/* The extra one is the starter's, who has looked at all results: then all workers begin, or leave. */
 	wait_count(&rt->opened, rt->worker_count + 1);
-	if (!wf_load_sc32(&rt->leaving))
+	if (!wf_load_sc32(&rt->leaving)) {
 		wf_worker_loop(w);
+		/* Nobody closes an engine that somebody may still interrupt: all loops have ended, and stop's own wakes too. */
+		report(&rt->left);
+		wait_count(&rt->left, rt->worker_count + 1);
+	}
 	wf_stack_cache_flush(w);
 	wf_fiber_cache_flush(w);
 	if (thread->engine_open)
@@ -170,7 +173,7 @@ static int start_threads(struct wf_runtime *rt)
 		wait_count(&rt->opened, started);
 	}
 	if (error == 0) {
-		report_open(rt);
+		report(&rt->opened);
 		return 0;
 	}
 	wf_swap_sc32(&rt->leaving, 1);
@@ -194,6 +197,7 @@ static void reset(struct wf_runtime *rt, const weft_config *config, const struct
 	wf_store_rlx32(&rt->stopping, 0);
 	wf_store_rlx32(&rt->leaving, 0);
 	wf_store_rlx32(&rt->opened, 0);
+	wf_store_rlx32(&rt->left, 0);
 	wf_store_rlx32(&rt->ended, 0);
 	wf_store_rlx64(&rt->outside_spawned, 0);
 	wf_store_rlx64(&rt->virtual_now, VIRTUAL_START);
@@ -233,6 +237,8 @@ no_workers:
 	return error;
 }
 
+WF_OWNER_CODE_BEGIN
+
 void wf_inject(struct wf_runtime *rt, struct wf_fiber *head, struct wf_fiber *tail, uint32_t count)
 {
 	tail->next = WF_NO_FIBER;
@@ -265,6 +271,8 @@ struct wf_fiber *wf_inject_take(struct wf_runtime *rt, uint32_t most, uint32_t *
 	wf_lock_release(&rt->inject_lock);
 	return head;
 }
+
+WF_OWNER_CODE_END
 
 int wf_runtime_submit(struct wf_runtime *rt, weft_fn fn, void *arg, const void *site)
 {
@@ -349,6 +357,7 @@ void wf_runtime_stop(struct wf_runtime *rt)
 	wf_swap_sc32(&rt->leaving, 1);
 	for (uint32_t i = 0; i < rt->worker_count; i++)
 		wf_worker_notify_one(rt, i);
+	report(&rt->left);
 	join_threads(rt, rt->worker_count);
 	recycle_unjoined(rt);
 	for (uint32_t i = 0; i < rt->worker_count; i++)

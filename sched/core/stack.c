@@ -48,7 +48,12 @@ static struct range ranges[RANGES_MAX];
 static wf_a32 range_count;
 static wf_lock range_lock;
 static wf_a64 unguarded, mprotect_guards;
+#ifdef WF_ASAN
+/* LeakSanitizer reads what the kernel says is readable, and guards without a mapping of their own say so. */
+static wf_a32 guard_kind = {WF_GUARD_MPROTECT};
+#else
 static wf_a32 guard_kind = {WF_GUARD_INSTALL};
+#endif
 
 size_t wf_stack_usable(uint32_t pool)
 {
@@ -66,18 +71,15 @@ int wf_stack_pool(size_t size)
 	if (size > WF_STACK_MAX)
 		return -EINVAL;
 	int pool = 0;
-	while (wf_stack_usable((uint32_t)pool) < size)
+	while (wf_stack_usable((uint32_t)pool) < size * WF_STACK_SCALE && pool + 1 < (int)POOL_SMALL)
 		pool++;
 	return pool;
 }
 
 int wf_stack_pool_small(void)
 {
-#ifdef WF_ASAN
-	return wf_stack_pool(0); /* instrumented frames do not fit in 1 KiB */
-#else
-	return POOL_SMALL;
-#endif
+	/* Instrumented frames do not fit in 1 KiB. */
+	return WF_STACK_SCALE > 1 ? wf_stack_pool(WF_STACK_MIN) : (int)POOL_SMALL;
 }
 
 static char *slot_low(uint32_t pool, char *slot)
@@ -213,6 +215,8 @@ static char *pop_locked(struct pool *p)
 	return p->warm_count > 0 ? p->warm[--p->warm_count] : p->clean[--p->clean_count]; /* K2 */
 }
 
+WF_OWNER_CODE_BEGIN
+
 int wf_stack_promise(struct wf_worker *w)
 {
 	if (w->stacks.promises > 0) {
@@ -266,13 +270,18 @@ static void fill_in(struct wf_stack *stack, uint32_t pool, char *slot)
 		set_canary(stack->low);
 }
 
+static void keep_warm(struct wf_stack_cache *cache, char *slot)
+{
+	cache->slot[(cache->oldest + cache->count++) % WF_STACK_CACHE] = slot;
+}
+
 void wf_stack_take(struct wf_worker *w, struct wf_stack *stack)
 {
 	struct wf_stack_cache *cache = &w->stacks;
 	uint32_t pool = w->rt->stack_pool;
 	if (cache->count > 0) {
 		/* The fiber's promise is not needed: it serves the next spawn. */
-		fill_in(stack, pool, cache->slot[--cache->count]);
+		fill_in(stack, pool, cache->slot[(cache->oldest + --cache->count) % WF_STACK_CACHE]);
 		wf_stack_unpromise(w);
 		return;
 	}
@@ -284,7 +293,7 @@ void wf_stack_take(struct wf_worker *w, struct wf_stack *stack)
 	/* Spare promises of this worker become warm slots of its cache, in one visit. */
 	uint32_t more = cache->promises < WF_STACK_CACHE / 4 ? cache->promises : WF_STACK_CACHE / 4;
 	for (uint32_t i = 0; i < more; i++)
-		cache->slot[cache->count++] = pop_locked(p);
+		keep_warm(cache, pop_locked(p));
 	p->promised -= more;
 	cache->promises -= more;
 	wf_lock_release(&p->lock);
@@ -310,6 +319,15 @@ static void push_locked(struct pool *p, char *slot)
 	p->warm[p->warm_count++] = slot;
 }
 
+/* The oldest slots go to the pool. */
+static void cache_return(struct wf_stack_cache *cache, struct pool *p, uint32_t slots)
+{
+	wf_lock_acquire(&p->lock);
+	for (; slots > 0; slots--, cache->count--)
+		push_locked(p, cache->slot[cache->oldest++ % WF_STACK_CACHE]);
+	wf_lock_release(&p->lock);
+}
+
 void wf_stack_give(struct wf_worker *w, struct wf_stack *stack)
 {
 	struct wf_stack_cache *cache = &w->stacks;
@@ -318,18 +336,9 @@ void wf_stack_give(struct wf_worker *w, struct wf_stack *stack)
 	struct pool *p = &pools[pool];
 	wf_asan_unpoison(stack->low, wf_stack_usable(pool) + PAGE);
 	if (pool == w->rt->stack_pool) {
-		if (cache->count < WF_STACK_CACHE) {
-			cache->slot[cache->count++] = slot;
-			return;
-		}
-		/* The older half goes back to the pool; the warmest stay. */
-		wf_lock_acquire(&p->lock);
-		for (uint32_t i = 0; i < WF_STACK_CACHE / 2; i++)
-			push_locked(p, cache->slot[i]);
-		wf_lock_release(&p->lock);
-		cache->count -= WF_STACK_CACHE / 2;
-		memmove(cache->slot, cache->slot + WF_STACK_CACHE / 2, cache->count * sizeof(char *));
-		cache->slot[cache->count++] = slot;
+		if (cache->count == WF_STACK_CACHE)
+			cache_return(cache, p, WF_STACK_CACHE / 2); /* the warmest stay */
+		keep_warm(cache, slot);
 		return;
 	}
 	wf_lock_acquire(&p->lock);
@@ -339,15 +348,11 @@ void wf_stack_give(struct wf_worker *w, struct wf_stack *stack)
 
 void wf_stack_cache_flush(struct wf_worker *w)
 {
-	struct pool *p = &pools[w->rt->stack_pool];
-	wf_lock_acquire(&p->lock);
-	for (uint32_t i = 0; i < w->stacks.count; i++)
-		push_locked(p, w->stacks.slot[i]);
-	p->promised -= w->stacks.promises;
-	wf_lock_release(&p->lock);
-	w->stacks.count = 0;
-	w->stacks.promises = 0;
+	cache_return(&w->stacks, &pools[w->rt->stack_pool], w->stacks.count);
+	promises_return(w, 0);
 }
+
+WF_OWNER_CODE_END
 
 bool wf_stack_trim(uint32_t most)
 {

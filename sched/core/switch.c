@@ -22,7 +22,7 @@ static bool is_small(const struct wf_fiber *fiber)
 }
 
 /* Tells ASan where the next stack lies. `keep`: where this one's fake stack is kept, NULL when it ends. */
-static void announce_stack(struct wf_worker *w, struct wf_fiber *to, void **keep)
+WF_ACROSS_CONTEXTS static void announce_stack(struct wf_worker *w, struct wf_fiber *to, void **keep)
 {
 #ifdef WF_ASAN
 	if (to != NULL)
@@ -110,6 +110,8 @@ void wf_switch_end(struct wf_worker *w, struct wf_fiber *to)
 	void *sp = enter(w, to);
 	if (WF_UNLIKELY(to != NULL && fp_concerned(NULL, to)))
 		fp_leave(NULL, to);
+	wf_tsan_release(w->after.stack.low);
+	wf_tsan_release(w); /* the runtime's end frees what fibers used */
 	announce_stack(w, to, NULL);
 	wf_context_switch(&unused, sp, w);
 	__builtin_unreachable();
@@ -120,7 +122,7 @@ static void commit_park(struct wf_worker *w, const struct wf_after *after)
 {
 	struct wf_fiber *fiber = after->fiber;
 	uint32_t generation =
-		wf_fiber_generation(wf_load_rlx64(&fiber->life)); /* rlx: constant while it lives */
+		wf_fiber_generation(wf_load_acq64(&fiber->life)); /* LF-3 */
 	wf_bump(w, WF_PARKS, 1);
 	if (!after->commit(w, fiber, after->ticket, after->arg)) {
 		fiber->wake_code = WF_WAKE_OK;
@@ -193,6 +195,7 @@ void wf_fiber_main(void *value)
 	wf_asan_enter(NULL, NULL, NULL);
 	wf_arrive(w);
 	struct wf_fiber *fiber = w->current;
+	wf_tsan_acquire(fiber->stack.low);
 	if (wf_load_sc32(&w->rt->stopping)) { /* U3, RT-2 */
 		uint64_t before;
 		wf_life_set(fiber, wf_fiber_generation(wf_load_rlx64(&fiber->life)), WF_LIFE_CANCEL,

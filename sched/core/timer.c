@@ -7,6 +7,9 @@
 #include "sched/base/alloc.h"
 #include "sched/base/check.h"
 #include "sched/base/limits.h"
+#include "sched/base/sanitize.h"
+
+WF_OWNER_CODE_BEGIN
 
 #define ARITY 4u
 
@@ -208,3 +211,5 @@ uint32_t wf_timer_fire_due(struct wf_timer_heap *heap, struct wf_worker *w, int6
 	}
 	return fired;
 }
+
+WF_OWNER_CODE_END

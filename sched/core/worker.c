@@ -298,6 +298,7 @@ void wf_worker_loop(struct wf_worker *w)
 	if (w->searching)
 		wf_idle_search_found(&w->rt->idle);
 	w->searching = false;
+	wf_tsan_acquire(w);
 }
 
 WF_OWNER_CODE_END
