@@ -22,6 +22,7 @@ int wf_park(uint64_t flags, wf_commit_fn commit, void *arg)
 		.arg = arg,
 		.ticket = wf_ticket_begin(&fiber->word, flags),
 	};
+	wf_tsan_release(&fiber->word); /* for the commit function, which looks at this fiber's stack */
 	wf_switch_away(w, fiber);
 	(void)wf_load_acq64(&fiber->word); /* TK-1: what the waker did before is seen */
 	return fiber->wake_code;

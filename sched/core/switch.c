@@ -137,6 +137,15 @@ static void commit_park(struct wf_worker *w, const struct wf_after *after)
 		wf_interrupt(w, fiber, generation);
 }
 
+/* For TSan a commit function is the worker's doing: neither the fiber's that left, nor its successor's. */
+WF_ACROSS_CONTEXTS static void commit_as_worker(struct wf_worker *w, const struct wf_after *after)
+{
+	wf_tsan_switch(w->thread->tsan);
+	wf_tsan_acquire(&after->fiber->word);
+	commit_park(w, after);
+	wf_tsan_switch(w->current != NULL ? wf_fiber_tsan(w->current) : w->thread->tsan);
+}
+
 void wf_arrive(struct wf_worker *w)
 {
 	struct wf_after *after = &w->after;
@@ -149,7 +158,7 @@ void wf_arrive(struct wf_worker *w)
 		break;
 	case WF_AFTER_PARK: {
 		struct wf_after copy = *after; /* commit may wake fibers, and those paths use `after` no more */
-		commit_park(w, &copy);
+		commit_as_worker(w, &copy);
 		break;
 	}
 	case WF_AFTER_YIELD:
@@ -192,10 +201,10 @@ void wf_fiber_prepare(struct wf_worker *w, struct wf_fiber *fiber)
 void wf_fiber_main(void *value)
 {
 	struct wf_worker *w = value;
-	wf_asan_enter(NULL, NULL, NULL);
-	wf_arrive(w);
 	struct wf_fiber *fiber = w->current;
+	wf_asan_enter(NULL, NULL, NULL);
 	wf_tsan_acquire(fiber->stack.low);
+	wf_arrive(w);
 	if (wf_load_sc32(&w->rt->stopping)) { /* U3, RT-2 */
 		uint64_t before;
 		wf_life_set(fiber, wf_fiber_generation(wf_load_rlx64(&fiber->life)), WF_LIFE_CANCEL,
