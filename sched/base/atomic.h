@@ -18,6 +18,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "sched/base/sanitize.h"
+
+WF_OWNER_CODE_BEGIN
+
 typedef struct wf_a32 {
 	uint32_t v;
 } wf_a32;
@@ -120,5 +124,7 @@ static inline void wf_cpu_relax(void)
 	__asm__ volatile("yield");
 #endif
 }
+
+WF_OWNER_CODE_END
 
 #endif

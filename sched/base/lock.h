@@ -10,6 +10,9 @@
 #define WF_SCHED_BASE_LOCK_H
 
 #include "sched/base/atomic.h"
+#include "sched/base/sanitize.h"
+
+WF_OWNER_CODE_BEGIN
 
 typedef struct wf_lock {
 	wf_a32 word;
@@ -37,5 +40,7 @@ static inline void wf_lock_release(wf_lock *lock)
 	if (wf_swap_acq_rel32(&lock->word, 0) == 2)
 		wf_unlock_slow(lock);
 }
+
+WF_OWNER_CODE_END
 
 #endif

@@ -21,6 +21,9 @@
 
 #include "sched/base/atomic.h"
 #include "sched/base/limits.h"
+#include "sched/base/sanitize.h"
+
+WF_OWNER_CODE_BEGIN
 
 struct wf_deque_array {
 	uint64_t capacity; /* a power of two */
@@ -103,5 +106,7 @@ static inline bool wf_deque_steal(struct wf_deque *deque, uint64_t *entry, bool 
 	*entry = found;
 	return true;
 }
+
+WF_OWNER_CODE_END
 
 #endif

@@ -23,8 +23,11 @@
 
 #include "sched/base/atomic.h"
 #include "sched/base/limits.h"
+#include "sched/base/sanitize.h"
 
 #define WF_IDLE_WORDS (WF_WORKERS_MAX / 64)
+
+WF_OWNER_CODE_BEGIN
 
 struct wf_idle {
 	_Alignas(WF_CACHE_LINE) wf_a32 searching;
@@ -98,5 +101,7 @@ static inline int wf_idle_claim_any(struct wf_idle *idle)
 	}
 	return -1;
 }
+
+WF_OWNER_CODE_END
 
 #endif

@@ -22,6 +22,9 @@
 
 #include "sched/base/atomic.h"
 #include "sched/base/limits.h"
+#include "sched/base/sanitize.h"
+
+WF_OWNER_CODE_BEGIN
 
 struct wf_ready {
 	_Alignas(WF_CACHE_LINE) wf_a32 head; /* takers */
@@ -100,5 +103,7 @@ static inline uint32_t wf_ready_steal(struct wf_ready *ready, void **out, uint32
 			return count;
 	}
 }
+
+WF_OWNER_CODE_END
 
 #endif

@@ -43,7 +43,7 @@ struct wf_runtime {
 	_Alignas(WF_CACHE_LINE) wf_a32 stopping; /* cancel what is left */
 	wf_a32 leaving;				 /* the workers' loops end */
 	wf_a32 opened; /* threads whose engine is open, or has failed to */
-	wf_a32 left;     /* threads whose loop has ended, and the stopper */
+	wf_a32 left;   /* threads whose loop has ended, and the stopper */
 	wf_a32 ended;  /* futex: changes when a worker sees that all fibers have ended */
 	wf_a32 references;
 	wf_a64 outside_spawned; /* fibers made by threads that are no workers */

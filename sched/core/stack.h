@@ -40,7 +40,7 @@ enum wf_guard {
 
 /* A worker's cache: its runtime's default class only. */
 struct wf_stack_cache {
-	uint32_t count;	   /* warm slots, from `oldest` on, wrapping */
+	uint32_t count; /* warm slots, from `oldest` on, wrapping */
 	uint32_t oldest;
 	uint32_t promises; /* slots of the shared pool set aside for this worker's spawns */
 	char *slot[WF_STACK_CACHE];

@@ -121,8 +121,7 @@ void wf_switch_end(struct wf_worker *w, struct wf_fiber *to)
 static void commit_park(struct wf_worker *w, const struct wf_after *after)
 {
 	struct wf_fiber *fiber = after->fiber;
-	uint32_t generation =
-		wf_fiber_generation(wf_load_acq64(&fiber->life)); /* LF-3 */
+	uint32_t generation = wf_fiber_generation(wf_load_acq64(&fiber->life)); /* LF-3 */
 	wf_bump(w, WF_PARKS, 1);
 	if (!after->commit(w, fiber, after->ticket, after->arg)) {
 		fiber->wake_code = WF_WAKE_OK;

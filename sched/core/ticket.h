@@ -30,6 +30,9 @@
 #define WF_SCHED_CORE_TICKET_H
 
 #include "sched/base/atomic.h"
+#include "sched/base/sanitize.h"
+
+WF_OWNER_CODE_BEGIN
 
 enum wf_phase {
 	WF_RUNNING = 0,
@@ -125,5 +128,7 @@ static inline enum wf_ticket_act wf_ticket_done(wf_a64 *word, uint64_t ticket)
 	wf_store_rlx64(word, wf_ticket_with(ticket, WF_READY)); /* rlx: the push below releases it */
 	return WF_TICKET_PUSH;
 }
+
+WF_OWNER_CODE_END
 
 #endif
