@@ -13,7 +13,10 @@ struct unit {
 };
 
 static const struct unit size_units[] = {
-	{"", 1},   {"k", UINT64_C(1) << 10}, {"m", UINT64_C(1) << 20}, {"g", UINT64_C(1) << 30},
+	{"", 1},
+	{"k", UINT64_C(1) << 10},
+	{"m", UINT64_C(1) << 20},
+	{"g", UINT64_C(1) << 30},
 	{NULL, 0},
 };
 
@@ -46,7 +49,7 @@ static bool read_digits(const char **text, uint64_t *value)
 		return false;
 	for (; *at >= '0' && *at <= '9'; at++)
 		if (__builtin_mul_overflow(sum, 10, &sum) ||
-		    __builtin_add_overflow(sum, (uint64_t)(*at - '0'), &sum))
+			__builtin_add_overflow(sum, (uint64_t)(*at - '0'), &sum))
 			return false;
 	*text = at;
 	*value = sum;
@@ -92,7 +95,8 @@ bool args_size(const char *option, const char *text, uint64_t min, uint64_t max,
 	return false;
 }
 
-/* The fraction behind a decimal point in billionths; digits beyond the ninth are below a nanosecond. */
+/* The fraction behind a decimal point in billionths; digits beyond the ninth are below a
+ * nanosecond. */
 static bool read_fraction(const char **text, uint64_t *billionths)
 {
 	uint64_t place = UINT64_C(100000000);
@@ -119,7 +123,8 @@ bool args_duration(const char *option, const char *text, int64_t max_ns, int64_t
 	factor = unit_factor(time_units, at);
 	if (factor == 0 || __builtin_mul_overflow(whole, factor, &value))
 		goto refuse;
-	/* Units are multiples of 1000 ns and billionths < 10^9: in thousandths of a unit nothing overflows. */
+	/* Units are multiples of 1000 ns and billionths < 10^9: in thousandths of a unit nothing
+	 * overflows. */
 	if (__builtin_add_overflow(value, billionths * (factor / 1000) / 1000000, &value))
 		goto refuse;
 	if (value == 0 || value > (uint64_t)max_ns)

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* counter.h - numbers that fibers of all workers add to and anybody reads
  *
- * What   Relaxed atomic additions and reads of plain uint64_t. Counters order nothing: a reader sees each
- *        of them at some moment, not all of them at the same one.
- * Rules  Keep what is counted on a hot path in a row per worker (COUNTER_ROWS of them, a cache line apart)
- *        and pick the row with counter_row() right at the addition: after a call that parks the fiber may
- *        be on another worker.
+ * What   Relaxed atomic additions and reads of plain uint64_t. Counters order nothing: a reader
+ *        sees each of them at some moment, not all of them at the same one.
+ * Rules  Keep what is counted on a hot path in a row per worker (COUNTER_ROWS of them, a cache line
+ *        apart) and pick the row with counter_row() right at the addition: after a call that parks
+ *        the fiber may be on another worker.
  */
 #ifndef TOOLS_COMMON_COUNTER_H
 #define TOOLS_COMMON_COUNTER_H
@@ -37,9 +37,10 @@ static inline void counter_max(uint64_t *counter, uint64_t value)
 {
 	uint64_t seen = counter_get(counter);
 
-	/* Each failed exchange has read a newer value, so the loop ends at the latest when nobody else raises. */
-	while (value > seen && !__atomic_compare_exchange_n(counter, &seen, value, 1,
-							    __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+	/* Each failed exchange has read a newer value, so the loop ends at the latest when nobody
+	 * else raises. */
+	while (value > seen &&
+		!__atomic_compare_exchange_n(counter, &seen, value, 1, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
 		;
 }
 
@@ -48,8 +49,8 @@ static inline void counter_min(uint64_t *counter, uint64_t value)
 {
 	uint64_t seen = counter_get(counter);
 
-	while (value < seen && !__atomic_compare_exchange_n(counter, &seen, value, 1,
-							    __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+	while (value < seen &&
+		!__atomic_compare_exchange_n(counter, &seen, value, 1, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
 		;
 }
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* process.h - what both tools want from their process: descriptors, SIGTERM as something to read, counters shown
+/* process.h - what both tools want from their process
  *
- * Rules  process_block_stop_signals() runs before the runtime starts, so that every worker inherits the mask
- *        and the signals are seen by the descriptor alone.
+ * What   Descriptors enough, SIGTERM as something to read, the runtime's counters shown.
+ * Rules  process_block_stop_signals() runs before the runtime starts, so that every worker inherits
+ *        the mask and the signals are seen by the descriptor alone.
  */
 #ifndef TOOLS_COMMON_PROCESS_H
 #define TOOLS_COMMON_PROCESS_H

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* acceptor.c - taking connections, also when there is no room for them
  *
- * What   A connection taken gets a fiber. One too many (the limit, no memory) is answered 503 and closed. When
- *        descriptors have run out, a reserved one is given up for a moment to tell one client so; then accepting
- *        pauses, because every further try would fail at once: never a busy loop, always counted.
+ * What   A connection taken gets a fiber. One too many (the limit, no memory) is answered 503 and
+ *        closed. When descriptors have run out, a reserved one is given up for a moment to tell one
+ *        client so; then accepting pauses, because every further try would fail at once: never a
+ *        busy loop, always counted.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -71,8 +72,7 @@ static void refuse_one_by_reserve(struct server *server)
 	weft_deadline(WEFT_FOREVER);
 	if (fd >= 0)
 		refuse(server, fd);
-	__atomic_store_n(&server->reserve_fd, open("/dev/null", O_RDONLY | O_CLOEXEC),
-			 __ATOMIC_RELEASE);
+	__atomic_store_n(&server->reserve_fd, open("/dev/null", O_RDONLY | O_CLOEXEC), __ATOMIC_RELEASE);
 }
 
 /* After a failed accept: pauses where a new try would fail too. False: accepting is over. */
@@ -93,8 +93,7 @@ static bool recover(struct server *server, int error)
 	case -EBADF:
 	case -EINVAL:
 	case -ENOTSOCK:
-		fprintf(stderr,
-			"weft-httpd: the listening socket has failed (error %d); stopping\n",
+		fprintf(stderr, "weft-httpd: the listening socket has failed (error %d); stopping\n",
 			-error);
 		__atomic_add_fetch(&server->stop_signals, 1, __ATOMIC_SEQ_CST);
 		server_wake(server);

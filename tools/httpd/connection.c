@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /* connection.c - the life of one connection, from accept to close, in a straight line
  *
- * What   Receive; answer every request that is complete; send the answers together; again. Everything a client
- *        may let the server wait for has a deadline: connection.receive_by for what it sends, the write timeout
- *        for what it takes (outbox.c).
- * Owns   the descriptor, and all state of the connection: it lives in connection_main()'s frame, which fits one
- *        page of stack. Between requests nothing else is held.
- * Rules  C1 received bytes are used up before the next receive: nothing is carried over, so a buffer's size is
- *           never a limit of the protocol.
- *        C2 after a refused request the connection ends: where the next one starts is unknown (request.h, R1).
+ * What   Receive; answer every request that is complete; send the answers together; again.
+ *        Everything a client may let the server wait for has a deadline: connection.receive_by for
+ *        what it sends, the write timeout for what it takes (outbox.c).
+ * Owns   the descriptor, and all state of the connection: it lives in connection_main()'s frame,
+ *        which fits one page of stack. Between requests nothing else is held.
+ * Rules  C1 received bytes are used up before the next receive: nothing is carried over, so a
+ *           buffer's size is never a limit of the protocol.
+ *        C2 after a refused request the connection ends: where the next one starts is unknown
+ *           (request.h, R1).
  *        C3 responses leave in the order of their requests.
  */
 #include <errno.h>
@@ -48,8 +49,7 @@ static const struct limits *limits_of(const struct connection *connection)
 }
 
 /* A complete response whose content is text. */
-static void answer_text(struct connection *connection, unsigned status, const char *text,
-			size_t len)
+static void answer_text(struct connection *connection, unsigned status, const char *text, size_t len)
 {
 	const struct request *request = &connection->request;
 	const struct response response = {
@@ -75,8 +75,8 @@ static void answer_status(struct connection *connection, unsigned status)
 	answer_text(connection, status, text, len);
 }
 
-/* Sends the content of a file as it is being read. A file that shrinks meanwhile ends the connection: that is
- * the only way left to say that the content is not what was promised. */
+/* Sends the content of a file as it is being read. A file that shrinks meanwhile ends the
+ * connection: that is the only way left to say that the content is not what was promised. */
 static void add_file(struct connection *connection, const struct file *file)
 {
 	uint64_t left = file->size;
@@ -145,8 +145,8 @@ static __attribute__((noinline)) void answer_target(struct connection *connectio
 		const char *name = slash ? slash + 1 : path;
 
 		status = connection->server->root_fd < 0
-				 ? 404
-				 : file_open(connection->server->root_fd, path, &file);
+			? 404
+			: file_open(connection->server->root_fd, path, &file);
 		if (status == 200) {
 			answer_file(connection, name, &file);
 			weft_close(file.fd);
@@ -240,14 +240,12 @@ static void account_for_end(struct connection *connection, ssize_t result)
 	} else if (result == -ECANCELED) {
 		server_count(server, EVENT_CANCELLED, 1);
 	} else if (result != -ETIMEDOUT || weft_now() < connection->receive_by) {
-		server_count(server, EVENT_RESET,
-			     1); /* the kernel's -ETIMEDOUT too: the peer is gone */
+		server_count(server, EVENT_RESET, 1); /* the kernel's -ETIMEDOUT too: the peer is gone */
 	} else if (!request->started) {
 		server_count(server, EVENT_IDLE_TIMEOUT, 1);
 	} else {
 		server_count(server,
-			     request_in_header(request) ? EVENT_HEADER_TIMEOUT : EVENT_BODY_TIMEOUT,
-			     1);
+			request_in_header(request) ? EVENT_HEADER_TIMEOUT : EVENT_BODY_TIMEOUT, 1);
 		refuse(connection, 408);
 		outbox_flush(&connection->out);
 	}
@@ -284,21 +282,21 @@ static size_t receive(struct connection *connection, char **data)
 	return (size_t)got;
 }
 
-/* A receive that filled its buffer has more behind it: take a block for the next ones, until one is short. */
+/* A receive that filled its buffer has more behind it: take a block for the next ones, until one is
+ * short. */
 static void fit_input(struct connection *connection, size_t got)
 {
 	if (got >= HTTPD_INLINE_BYTES) {
 		if (!connection->in_block)
-			connection->in_block =
-				malloc(HTTPD_BLOCK_BYTES); /* NULL: it goes on as before */
+			connection->in_block = malloc(HTTPD_BLOCK_BYTES); /* NULL: it goes on as before */
 	} else {
 		free(connection->in_block);
 		connection->in_block = NULL;
 	}
 }
 
-/* Reads on for a moment behind a last response that the client might not have taken yet: closing with unread
- * bytes would reset the connection, and the response would be lost. */
+/* Reads on for a moment behind a last response that the client might not have taken yet: closing
+ * with unread bytes would reset the connection, and the response would be lost. */
 static void linger(struct connection *connection)
 {
 	size_t left = HTTPD_LINGER_BYTES;

@@ -17,8 +17,8 @@ static void put_two(char *text, unsigned value)
 void date_format(char text[DATE_LEN], int64_t seconds)
 {
 	static const char days[7][4] = {"Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"};
-	static const char months[12][4] = {"Mar", "Apr", "May", "Jun", "Jul", "Aug",
-					   "Sep", "Oct", "Nov", "Dec", "Jan", "Feb"};
+	static const char months[12][4] = {
+		"Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec", "Jan", "Feb"};
 	unsigned days_1970, of_day, shifted, era_day, era_year, year_day, month, year;
 
 	if (seconds < 0)
@@ -27,8 +27,8 @@ void date_format(char text[DATE_LEN], int64_t seconds)
 		seconds = SECOND_MAX;
 	days_1970 = (unsigned)(seconds / SECONDS_PER_DAY);
 	of_day = (unsigned)(seconds % SECONDS_PER_DAY);
-	/* The calendar repeats every 146097 days. Count years from March, so that a leap day ends its year, and
-	 * days from 0000-03-01, which is 719468 days before 1970-01-01. */
+	/* The calendar repeats every 146097 days. Count years from March, so that a leap day ends
+	 * its year, and days from 0000-03-01, which is 719468 days before 1970-01-01. */
 	shifted = days_1970 + 719468;
 	era_day = shifted % 146097;
 	era_year = (era_day - era_day / 1460 + era_day / 36524 - era_day / 146096) / 365;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* date.h - times as HTTP writes them
  *
- * What   "Sun, 06 Nov 1994 08:49:37 GMT", formatted without libc's time zone lock and locale. A cache holds one
- *        second's text; each connection has its own, so nothing is shared between workers.
+ * What   "Sun, 06 Nov 1994 08:49:37 GMT", formatted without libc's time zone lock and locale. A
+ *        cache holds one second's text; each connection has its own, so nothing is shared between
+ *        workers.
  * Tests  tests/http/date_test.cc
  */
 #ifndef TOOLS_HTTPD_DATE_H
@@ -18,7 +19,8 @@ struct date_cache {
 	char text[DATE_LEN];
 };
 
-/* Writes a time, in seconds since 1970, of the years 1970 to 9999; others become the nearest of these. */
+/* Writes a time, in seconds since 1970, of the years 1970 to 9999; others become the nearest of
+ * these. */
 void date_format(char text[DATE_LEN], int64_t seconds);
 
 /* The date now. A zeroed cache is empty. */

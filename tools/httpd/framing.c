@@ -66,8 +66,7 @@ void framing_start_chunked(struct framing_scan *scan)
 }
 
 /* The next byte of the request line: its characters, and how long it may be. */
-static enum framing request_line_byte(struct framing_scan *scan, const struct limits *limits,
-				      char byte)
+static enum framing request_line_byte(struct framing_scan *scan, const struct limits *limits, char byte)
 {
 	if (byte == '\r') {
 		scan->state = FRAMING_LINE_LF;
@@ -161,7 +160,7 @@ static enum framing header_byte(struct framing_scan *scan, const struct limits *
 }
 
 enum framing framing_header(struct framing_scan *scan, const struct limits *limits,
-			    const char *data, size_t len, size_t *used)
+	const char *data, size_t len, size_t *used)
 {
 	enum framing found = FRAMING_MORE;
 	size_t i = 0;
@@ -243,15 +242,14 @@ static enum framing chunk_byte(struct framing_scan *scan, const struct limits *l
 }
 
 enum framing framing_chunked(struct framing_scan *scan, const struct limits *limits,
-			     const char *data, size_t len, size_t *used)
+	const char *data, size_t len, size_t *used)
 {
 	enum framing found = FRAMING_MORE;
 	size_t i = 0;
 
 	while (i < len && found == FRAMING_MORE) {
 		if (scan->state == FRAMING_CHUNK_DATA) {
-			size_t step =
-				len - i < scan->chunk_left ? len - i : (size_t)scan->chunk_left;
+			size_t step = len - i < scan->chunk_left ? len - i : (size_t)scan->chunk_left;
 
 			i += step;
 			scan->chunk_left -= step;

@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /* framing.h - where a request ends: the strict reading of its lines
  *
- * What   Scanners that walk over the bytes of a request's header, and of a chunked body, before http_parser
- *        sees them. They find the end and enforce the limits; http_parser then says what the bytes mean.
- * Why    Debian's libhttp_parser is built with its lenient switch: it accepts "name : value", folded lines, a
- *        bare LF, and anything in place of the CRLF around a chunk. Each of these is a way to make two servers
- *        see two different requests in the same bytes (request smuggling), so here each is an error.
- * Rules  F1 every line ends in CRLF; no other CR or LF, no NUL or other control character, stands anywhere
- *           outside chunk data (a tab may stand in a value).
- *        F2 a header line starts with a token followed by its colon: no fold, no space before the colon.
+ * What   Scanners that walk over the bytes of a request's header, and of a chunked body, before
+ *        http_parser sees them. They find the end and enforce the limits; http_parser then says
+ *        what the bytes mean.
+ * Why    Debian's libhttp_parser is built with its lenient switch: it accepts "name : value",
+ *        folded lines, a bare LF, and anything in place of the CRLF around a chunk. Each of these
+ *        is a way to make two servers see two different requests in the same bytes (request
+ *        smuggling), so here each is an error.
+ * Rules  F1 every line ends in CRLF; no other CR or LF, no NUL or other control character, stands
+ *           anywhere outside chunk data (a tab may stand in a value).
+ *        F2 a header line starts with a token followed by its colon: no fold, no space before the
+ *           colon.
  *        F3 a chunk size is 1 to 15 hexadecimal digits; data is followed by CRLF.
  *        F4 limits are checked before a byte is passed on, so nothing is kept of what exceeds them.
  *        F5 a scanner stops behind the last byte of its section and never looks further.
@@ -64,13 +67,14 @@ struct framing_scan {
 
 /* Starts at the first byte of a request. */
 void framing_start(struct framing_scan *scan);
-/* Starts at the first byte of a chunked body; the counts of the header stay, as trailers add to them. */
+/* Starts at the first byte of a chunked body; the counts of the header stay, as trailers add to
+ * them. */
 void framing_start_chunked(struct framing_scan *scan);
 
 /* Walk on over len bytes; *used says how many belong to the section. */
 enum framing framing_header(struct framing_scan *scan, const struct limits *limits,
-			    const char *data, size_t len, size_t *used);
+	const char *data, size_t len, size_t *used);
 enum framing framing_chunked(struct framing_scan *scan, const struct limits *limits,
-			     const char *data, size_t len, size_t *used);
+	const char *data, size_t len, size_t *used);
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* limits.h - what a client of weft-httpd may ask for, and for how long
  *
- * What   The default of each limit with its reason. Each is a command line option (options.c); what happens at
- *        the limit is said here.
+ * What   The default of each limit with its reason. Each is a command line option (options.c); what
+ *        happens at the limit is said here.
  */
 #ifndef TOOLS_HTTPD_LIMITS_H
 #define TOOLS_HTTPD_LIMITS_H
@@ -22,8 +22,8 @@
 /* Framing of a chunked body may cost as much again, and this much for short bodies. More: 413. */
 #define HTTPD_CHUNK_FRAMING_BYTES 65536u
 
-/* From the first byte of a request to the end of its header. Later: 408. Also the time for its body, which
- * starts anew behind the header. */
+/* From the first byte of a request to the end of its header. Later: 408. Also the time for its
+ * body, which starts anew behind the header. */
 #define HTTPD_HEADER_TIMEOUT (10 * WEFT_SEC)
 #define HTTPD_BODY_TIMEOUT (30 * WEFT_SEC)
 /* Between two requests, and before the first. Later: closed without a word. */
@@ -33,11 +33,11 @@
 /* For the requests that run when the server is told to stop. Later: cancelled. */
 #define HTTPD_GRACE (5 * WEFT_SEC)
 
-/* Buffers inside a connection's frame: an ordinary request and its response fit, and with the calls below
- * it the frame stays on one page of stack, which is what an idle connection costs. */
+/* Buffers inside a connection's frame: an ordinary request and its response fit, and with the calls
+ * below it the frame stays on one page of stack, which is what an idle connection costs. */
 #define HTTPD_INLINE_BYTES 640u
-/* What a connection borrows from the heap while bodies, batches and files do not fit above. It is also the
- * bound of what pipelined requests can pile up: then it is sent. */
+/* What a connection borrows from the heap while bodies, batches and files do not fit above. It is
+ * also the bound of what pipelined requests can pile up: then it is sent. */
 #define HTTPD_BLOCK_BYTES 32768u
 /* A request target longer than this is kept on the heap until its response is made. */
 #define HTTPD_INLINE_TARGET_BYTES 128u
@@ -46,8 +46,8 @@
 #define HTTPD_RESERVED_FDS 64u
 /* How long accepting pauses when descriptors or memory have run out. */
 #define HTTPD_ACCEPT_PAUSE (100 * WEFT_MS)
-/* After an error response: how much, and how long, is read and dropped, so that the client sees the response
- * and not a reset. */
+/* After an error response: how much, and how long, is read and dropped, so that the client sees the
+ * response and not a reset. */
 #define HTTPD_LINGER_BYTES 262144u
 #define HTTPD_LINGER_TIMEOUT (1 * WEFT_SEC)
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* main.c - weft-httpd: an HTTP/1.1 server in straight-line C on weft's fibers
  *
- * Read on in server.c (the main fiber), acceptor.c, connection.c (one fiber per connection), then request.c and
- * framing.c (what a request is, and what is refused), path.c and files.c (what may be served).
+ * Read on in server.c (the main fiber), acceptor.c, connection.c (one fiber per connection), then
+ * request.c and framing.c (what a request is, and what is refused), path.c and files.c (what may be
+ * served).
  */
 #include <stdio.h>
 #include <string.h>
@@ -30,11 +31,10 @@ int main(int argc, char **argv)
 	}
 	error = server_init(&server, &options);
 	if (error == 0) {
-		error = weft_run(&(weft_config){.workers = options.workers}, server_main, &server,
-				 &failed);
+		error = weft_run(
+			&(weft_config){.workers = options.workers}, server_main, &server, &failed);
 		if (error < 0)
-			fprintf(stderr, "weft-httpd: the runtime did not start: %s\n",
-				strerror(-error));
+			fprintf(stderr, "weft-httpd: the runtime did not start: %s\n", strerror(-error));
 	}
 	server_free(&server);
 	return error < 0 || failed ? 1 : 0;

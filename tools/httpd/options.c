@@ -104,8 +104,7 @@ static void set_defaults(struct options *options)
 	};
 }
 
-static bool read_count(const char *name, const char *text, uint32_t min, uint32_t max,
-		       uint32_t *count)
+static bool read_count(const char *name, const char *text, uint32_t min, uint32_t max, uint32_t *count)
 {
 	uint64_t value;
 
@@ -115,8 +114,7 @@ static bool read_count(const char *name, const char *text, uint32_t min, uint32_
 	return true;
 }
 
-static bool read_size(const char *name, const char *text, uint32_t min, uint32_t max,
-		      uint32_t *bytes)
+static bool read_size(const char *name, const char *text, uint32_t min, uint32_t max, uint32_t *bytes)
 {
 	uint64_t value;
 

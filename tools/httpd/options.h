@@ -22,8 +22,8 @@ struct options {
 
 enum options_result { OPTIONS_RUN, OPTIONS_EXIT_OK, OPTIONS_EXIT_USAGE };
 
-/* Reads argv. OPTIONS_EXIT_*: the text asked for, or what is wrong, has been printed. Strings are borrowed
- * from argv. */
+/* Reads argv. OPTIONS_EXIT_*: the text asked for, or what is wrong, has been printed. Strings are
+ * borrowed from argv. */
 enum options_result options_read(struct options *options, int argc, char **argv);
 
 #endif

@@ -39,7 +39,8 @@ static bool select_path(const char **target, size_t *len)
 	return *len > 0 && *at == '/' && !memchr(at, '#', *len);
 }
 
-/* The byte at text[*i], decoded; *i moves to its last character. -1: malformed, or a byte no name may hold. */
+/* The byte at text[*i], decoded; *i moves to its last character. -1: malformed, or a byte no name
+ * may hold. */
 static int decode(const char *text, size_t len, size_t *i)
 {
 	unsigned char byte = (unsigned char)text[*i];

@@ -61,8 +61,7 @@ static int refuse(struct request *request, unsigned status)
 static int on_url(http_parser *parser, const char *text, size_t len)
 {
 	struct request *request = parser->data;
-	size_t total =
-		request->target_len + len; /* at most limits.request_line: framing counted it */
+	size_t total = request->target_len + len; /* at most limits.request_line: framing counted it */
 
 	if (total > sizeof(request->inline_target) && !request->heap_target) {
 		char *heap = malloc(request->limits->request_line);
@@ -73,9 +72,8 @@ static int on_url(http_parser *parser, const char *text, size_t len)
 		request->heap_target = heap;
 		request->target = heap;
 	}
-	memcpy((request->heap_target ? request->heap_target : request->inline_target) +
-		       request->target_len,
-	       text, len);
+	memcpy((request->heap_target ? request->heap_target : request->inline_target) + request->target_len,
+		text, len);
 	request->target_len = (uint32_t)total;
 	return 0;
 }
@@ -105,7 +103,7 @@ static enum request_field field_of(const struct request *request)
 
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
 		if (strlen(known[i].name) == request->name_len &&
-		    strncasecmp(known[i].name, request->name, request->name_len) == 0)
+			strncasecmp(known[i].name, request->name, request->name_len) == 0)
 			return known[i].field;
 	return FIELD_OTHER;
 }
@@ -113,7 +111,7 @@ static enum request_field field_of(const struct request *request)
 static bool value_is(const struct request *request, const char *text)
 {
 	return strlen(text) == request->value_len &&
-	       strncasecmp(text, request->value, request->value_len) == 0;
+		strncasecmp(text, request->value, request->value_len) == 0;
 }
 
 static bool is_length(const struct request *request)
@@ -131,8 +129,9 @@ static int finish_field(struct request *request)
 {
 	enum request_field field = field_of(request);
 
-	while (request->value_len > 0 && (request->value[request->value_len - 1] == ' ' ||
-					  request->value[request->value_len - 1] == '\t'))
+	while (request->value_len > 0 &&
+		(request->value[request->value_len - 1] == ' ' ||
+			request->value[request->value_len - 1] == '\t'))
 		request->value_len--;
 	request->name_len = 0;
 	request->value_seen = false;
@@ -169,8 +168,7 @@ static int on_header_field(http_parser *parser, const char *text, size_t len)
 	if (request->value_seen && finish_field(request) < 0)
 		return -1;
 	request->value_len = 0;
-	request->name_len =
-		append(request->name, sizeof(request->name), request->name_len, text, len);
+	request->name_len = append(request->name, sizeof(request->name), request->name_len, text, len);
 	return 0;
 }
 
@@ -247,8 +245,7 @@ static bool interpret(struct request *request, const char *data, size_t len)
 	return false;
 }
 
-static enum request_event feed_header(struct request *request, const char *data, size_t len,
-				      size_t *used)
+static enum request_event feed_header(struct request *request, const char *data, size_t len, size_t *used)
 {
 	enum framing found = framing_header(&request->scan, request->limits, data, len, used);
 
@@ -270,8 +267,7 @@ static enum request_event feed_header(struct request *request, const char *data,
 	return REQUEST_BAD;
 }
 
-static enum request_event feed_chunked(struct request *request, const char *data, size_t len,
-				       size_t *used)
+static enum request_event feed_chunked(struct request *request, const char *data, size_t len, size_t *used)
 {
 	enum framing found = framing_chunked(&request->scan, request->limits, data, len, used);
 

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /* request.h - one HTTP/1.x request, read from bytes as they come
  *
- * What   request_feed() takes bytes in pieces of any size and says when a header is complete, when the request
- *        is, or why it is refused. framing.c finds the ends, http_parser reads the meaning; where the two
- *        disagree the request is refused.
- * Owns   the target when it is too long to be kept inside; request_start() and request_end() release it.
- * Rules  R1 a request is refused (REQUEST_BAD, status) at the first byte that shows it; after that the
- *           connection must end, because where the next request starts is unknown.
- *        R2 a body has one length: one Content-Length of digits, or "Transfer-Encoding: chunked", never both,
- *           neither twice.
+ * What   request_feed() takes bytes in pieces of any size and says when a header is complete, when
+ *        the request is, or why it is refused. framing.c finds the ends, http_parser reads the
+ *        meaning; where the two disagree the request is refused.
+ * Owns   the target when it is too long to be kept inside; request_start() and request_end()
+ *        release it.
+ * Rules  R1 a request is refused (REQUEST_BAD, status) at the first byte that shows it; after that
+ *           the connection must end, because where the next request starts is unknown.
+ *        R2 a body has one length: one Content-Length of digits, or "Transfer-Encoding: chunked",
+ *           never both, neither twice.
  *        R3 nothing of a body is kept.
  * Tests  tests/http/request_test.cc
  */
@@ -43,7 +44,7 @@ enum request_field {
 	FIELD_IF_MODIFIED_SINCE,
 };
 
-/* Room for the longest name and the longest value looked at, and one more to see that it is longer. */
+/* Room for the longest name and value looked at, and one more to see that one is longer. */
 #define REQUEST_NAME_BYTES 20u
 #define REQUEST_VALUE_BYTES 40u
 
@@ -81,8 +82,7 @@ void request_start(struct request *request);
 void request_end(struct request *request);
 
 /* Reads on. *used: how many of the bytes belong to this request; the rest is the next one's. */
-enum request_event request_feed(struct request *request, const char *data, size_t len,
-				size_t *used);
+enum request_event request_feed(struct request *request, const char *data, size_t len, size_t *used);
 
 /* True while the header is not complete. */
 static inline bool request_in_header(const struct request *request)

@@ -4,7 +4,8 @@
 
 #include <string.h>
 
-/* More than the longest header: its literals are about 230 bytes, status 36, dates 58, type and length 60. */
+/* More than the longest header: its literals are about 230 bytes, status 36, dates 58, type and
+ * length 60. */
 #define HEAD_BYTES_MAX 400u
 
 _Static_assert(HEAD_BYTES_MAX <= HTTPD_INLINE_BYTES, "a header is made in one piece");
@@ -75,14 +76,13 @@ static void count(struct server *server, unsigned status)
 {
 	server_count(server, EVENT_REQUESTS, 1);
 	server_count(server,
-		     status < 400   ? EVENT_OK
-		     : status < 500 ? EVENT_CLIENT_ERROR
-				    : EVENT_SERVER_ERROR,
-		     1);
+		status < 400	       ? EVENT_OK
+			: status < 500 ? EVENT_CLIENT_ERROR
+				       : EVENT_SERVER_ERROR,
+		1);
 }
 
-void response_add_head(struct outbox *outbox, struct date_cache *date,
-		       const struct response *response)
+void response_add_head(struct outbox *outbox, struct date_cache *date, const struct response *response)
 {
 	char *start = outbox_room(outbox, HEAD_BYTES_MAX), *at = start;
 

@@ -25,7 +25,6 @@ struct response {
 const char *response_status_line(unsigned status);
 
 /* Adds the header and counts the response. */
-void response_add_head(struct outbox *outbox, struct date_cache *date,
-		       const struct response *response);
+void response_add_head(struct outbox *outbox, struct date_cache *date, const struct response *response);
 
 #endif

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* server.c - the main fiber: listen, serve, stop gracefully, say what happened
  *
- * What   The main fiber owns the server's descriptors and outlives what it starts: the acceptors, a fiber that
- *        reads stop signals, one that prints counters. It sleeps on wake_fd until a signal came or, while
- *        stopping, the last connection has ended.
- * Order  of stopping: no new connections (acceptors cancelled and joined, socket closed); idle connections see
- *        their end (rule S2 of server.h); running requests are answered, with "Connection: close"; after the
- *        grace, or at a second signal, the main fiber returns, and weft_run() cancels who is left.
+ * What   The main fiber owns the server's descriptors and outlives what it starts: the acceptors, a
+ *        fiber that reads stop signals, one that prints counters. It sleeps on wake_fd until a
+ *        signal came or, while stopping, the last connection has ended.
+ * Order  of stopping: no new connections (acceptors cancelled and joined, socket closed); idle
+ *        connections see their end (rule S2 of server.h); running requests are answered, with
+ *        "Connection: close"; after the grace, or at a second signal, the main fiber returns, and
+ *        weft_run() cancels who is left.
  */
 #include "tools/httpd/server.h"
 
@@ -66,11 +67,8 @@ int server_init(struct server *server, const struct options *options)
 	unsigned descriptors = process_raise_nofile();
 	uint32_t connections = options->limits.connections;
 
-	*server = (struct server){.options = options,
-				  .listen_fd = -1,
-				  .root_fd = -1,
-				  .reserve_fd = -1,
-				  .signal_fd = -1};
+	*server = (struct server){
+		.options = options, .listen_fd = -1, .root_fd = -1, .reserve_fd = -1, .signal_fd = -1};
 	server->live_max = descriptors > 2 * HTTPD_RESERVED_FDS ? descriptors - HTTPD_RESERVED_FDS
 								: descriptors / 2;
 	if (connections > server->live_max)
@@ -191,7 +189,8 @@ static int listen_and_say(struct server *server)
 	server->listen_fd = fd;
 	port = weft_local_port(fd);
 	if (port > 0) {
-		/* Accepted sockets inherit it. Responses are complete when they are sent: no reason to wait. */
+		/* Accepted sockets inherit it. Responses are complete when they are sent: no reason
+		 * to wait. */
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
 		printf("listening on %.*s:%d\n", (int)(colon - address), address, port);
 	} else {

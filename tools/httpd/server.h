@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /* server.h - what the fibers of weft-httpd share
  *
- * What   One acceptor fiber per worker takes connections from the one listening socket; each connection is a
- *        fiber of its own (connection.c) from accept to close. The main fiber waits for the word to stop and
- *        then ends the server gracefully (server.c).
- * Rules  S1 a connection's slot is the one at the index of its descriptor, and belongs to its fiber while that
- *           descriptor is open.
- *        S2 stopping meets idling: a connection sets slot.idle and then looks at draining; the main fiber sets
- *           draining and then looks at slot.idle. Both are sequentially consistent, so at least one of them
- *           sees the other, and no idle connection outlives the stop unnoticed.
- *        S3 the main fiber shuts idle descriptors down only after the acceptors have been joined. A number closed
- *           meanwhile can then only be a file's, on which shutdown() fails harmlessly.
+ * What   One acceptor fiber per worker takes connections from the one listening socket; each
+ *        connection is a fiber of its own (connection.c) from accept to close. The main fiber waits
+ *        for the word to stop and then ends the server gracefully (server.c).
+ * Rules  S1 a connection's slot is the one at the index of its descriptor, and belongs to its fiber
+ *           while that descriptor is open.
+ *        S2 stopping meets idling: a connection sets slot.idle and then looks at draining; the main
+ *           fiber sets draining and then looks at slot.idle. Both are sequentially consistent, so
+ *           at least one of them sees the other, and no idle connection outlives the stop
+ *           unnoticed.
+ *        S3 the main fiber shuts idle descriptors down only after the acceptors have been joined. A
+ *           number closed meanwhile can then only be a file's, on which shutdown() fails
+ *           harmlessly.
  *        S4 counters are added to in the row of the worker at hand and order nothing (counter.h).
  */
 #ifndef TOOLS_HTTPD_SERVER_H
@@ -86,12 +88,13 @@ static inline bool server_draining(struct server *server)
 	return __atomic_load_n(&server->draining, __ATOMIC_SEQ_CST) != 0; /* rule S2 */
 }
 
-/* Before the runtime starts: limits, descriptors and memory. 0, or a negative errno with its line printed. */
+/* Before the runtime starts: limits, descriptors and memory. 0, or a negative errno with its line
+ * printed. */
 int server_init(struct server *server, const struct options *options);
 void server_free(struct server *server);
 
-/* The main fiber: listens, serves until told to stop, and ends gracefully. Returns NULL, or the server when it
- * could not listen. */
+/* The main fiber: listens, serves until told to stop, and ends gracefully. Returns NULL, or the
+ * server when it could not listen. */
 void *server_main(void *server);
 
 /* Makes the main fiber look. Any thread or fiber. */

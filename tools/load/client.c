@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* client.c - one request, or one pipelined batch, on one connection: sent, read, checked, counted
  *
- * Rules  E1 each request of a batch is counted exactly once: done, or failed with the reason. Those behind a
- *           response that failed share its fate, as nothing on the connection can be trusted any more.
- *        E2 a server may close behind a response if it says so in it: what it left unanswered is sent again on a
- *           new connection, and its latency goes on counting.
+ * Rules  E1 each request of a batch is counted exactly once: done, or failed with the reason. Those
+ *           behind a response that failed share its fate, as nothing on the connection can be
+ *           trusted any more.
+ *        E2 a server may close behind a response if it says so in it: what it left unanswered is
+ *           sent again on a new connection, and its latency goes on counting.
  *        E3 a connection with anything unexpected on it is closed.
  */
 #include <errno.h>
@@ -16,15 +17,16 @@
 
 #include "tools/load/run.h"
 
-/* After a failed connect a lane waits, twice as long each time up to a bound: a server that is down is asked
- * again, but not in a busy loop. */
+/* After a failed connect a lane waits, twice as long each time up to a bound: a server that is down
+ * is asked again, but not in a busy loop. */
 #define BACKOFF_MIN (1 * WEFT_MS)
 #define BACKOFF_MAX (256 * WEFT_MS)
 
 /* How long a server may take to close a connection that it has been asked to close. */
 #define FINISH_PATIENCE (1 * WEFT_SEC)
 
-/* An echo is sent and read in pieces that fit any socket buffer, so that both sides cannot wait for each other. */
+/* An echo is sent and read in pieces that fit any socket buffer, so that both sides cannot wait for
+ * each other. */
 #define ECHO_WINDOW_BYTES 16384u
 
 int client_connect(struct lane *lane, int *fd)
@@ -112,8 +114,8 @@ static ssize_t receive(struct lane *lane, int fd, size_t len)
 	return got;
 }
 
-/* The server is about to close, as it was asked to or has said. Waiting for it leaves the TIME_WAIT state on its
- * side, so that this side does not run out of ports. */
+/* The server is about to close, as it was asked to or has said. Waiting for it leaves the TIME_WAIT
+ * state on its side, so that this side does not run out of ports. */
 static void finish_connection(struct lane *lane, int *fd)
 {
 	if (*fd < 0)
@@ -140,8 +142,8 @@ static void take_response(struct lane *lane, weft_ns due, weft_ns now)
 		run_fail(lane->run, FAILURE_STATUS, 1);
 }
 
-/* Takes the responses in the bytes received; *left counts down. RESPONSE_MORE: all bytes used; RESPONSE_DONE:
- * the server will close behind the last one taken; else what is wrong. */
+/* Takes the responses in the bytes received; *left counts down. RESPONSE_MORE: all bytes used;
+ * RESPONSE_DONE: the server will close behind the last one taken; else what is wrong. */
 static enum response_event take_responses(
 	struct lane *lane, const char *data, size_t len, unsigned *left, weft_ns due)
 {
@@ -189,8 +191,8 @@ static void account_for_end(struct lane *lane, ssize_t result, unsigned *left, w
 	*left = 0;
 }
 
-/* Reads responses until none is left, the connection is of no more use (closed then), or the lane is cancelled
- * (false). *left counts those that are to be sent again (rule E2). */
+/* Reads responses until none is left, the connection is of no more use (closed then), or the lane
+ * is cancelled (false). *left counts those that are to be sent again (rule E2). */
 static bool read_responses(struct lane *lane, int *fd, unsigned *left, weft_ns due)
 {
 	response_start(&lane->response, &lane->run->rules);
@@ -233,7 +235,8 @@ static bool exchange_http(struct lane *lane, int *fd, unsigned *left, weft_ns du
 
 	if (sent == -ECANCELED)
 		return false;
-	/* A server may refuse before it has read all: then its word is worth more than the failed send. */
+	/* A server may refuse before it has read all: then its word is worth more than the failed
+	 * send. */
 	if (sent < 0 && sent != -EPIPE && sent != -ECONNRESET) {
 		client_close(fd);
 		run_fail(run, failure_of(sent), *left);
@@ -243,8 +246,8 @@ static bool exchange_http(struct lane *lane, int *fd, unsigned *left, weft_ns du
 	return read_responses(lane, fd, left, due);
 }
 
-/* Reads a piece of an echo and compares: 1, 0 where the bytes differ, or failure as a number <= -1; at the end of
- * the connection -EPIPE. */
+/* Reads a piece of an echo and compares: 1, 0 where the bytes differ, or failure as a number <= -1;
+ * at the end of the connection -EPIPE. */
 static int read_echo(struct lane *lane, int fd, const char *sent, size_t len)
 {
 	size_t at = 0;
@@ -306,7 +309,8 @@ bool client_exchange(struct lane *lane, unsigned count, weft_ns due)
 
 	lane->turn = (lane->turn + 1) % lane->count;
 	weft_deadline(late);
-	/* Each round but the first follows a response (rule E2), so there are at most count of them. */
+	/* Each round but the first follows a response (rule E2), so there are at most count of
+	 * them. */
 	while (left > 0 && goes_on) {
 		unsigned before = left;
 		int error = connect_or_count(lane, fd, left);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* hist.c - see hist.h
  *
- * A value below 2 * HALF has a bucket of its own. From there on each doubling has HALF buckets, each as wide as
- * the doubling's values have bits beyond HALF_BITS + 1:
+ * A value below 2 * HALF has a bucket of its own. From there on each doubling has HALF buckets,
+ * each as wide as the doubling's values have bits beyond HALF_BITS + 1:
  *   shift = bits of value - (HALF_BITS + 1);  bucket = shift * HALF + (value >> shift).
  */
 #include "tools/load/hist.h"

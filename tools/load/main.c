@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* main.c - weft-load: a load generator for HTTP/1.1 and echo servers, on weft's fibers
  *
- * Read on in run.c (the fibers), client.c (one request on one connection), pace.h (the open loop), hist.h and
- * report.c (what is told).
+ * Read on in run.c (the fibers), client.c (one request on one connection), pace.h (the open loop),
+ * hist.h and report.c (what is told).
  */
 #include <errno.h>
 #include <stdio.h>

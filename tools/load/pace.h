@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* pace.h - the schedule of an open loop: when each request should start, whatever the server does
  *
- * What   Request i of the whole run is due i / rate seconds after the start. The lanes (fibers) take turns: lane
- *        l of n has the requests l, l + n, l + 2n, ... Latency counts from the due time, so a server that stalls
- *        is charged for the requests that had to wait (no coordinated omission).
+ * What   Request i of the whole run is due i / rate seconds after the start. The lanes (fibers)
+ *        take turns: lane l of n has the requests l, l + n, l + 2n, ... Latency counts from the due
+ *        time, so a server that stalls is charged for the requests that had to wait (no coordinated
+ *        omission).
  * Rules  P1 times are computed from the index, never by adding up, so that nothing drifts.
- *        P2 a request overdue by more than a bound is skipped and counted as not sent: a backlog never grows
- *           beyond what the bound holds.
+ *        P2 a request overdue by more than a bound is skipped and counted as not sent: a backlog
+ *           never grows beyond what the bound holds.
  * Tests  tests/http/pace_test.cc
  */
 #ifndef TOOLS_LOAD_PACE_H

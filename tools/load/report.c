@@ -169,7 +169,8 @@ static void print_latency(const struct report *report, FILE *out)
 			latency->clipped, time_text(text, (double)latency->limit));
 }
 
-/* The histogram is shown by doublings, from the one that holds the minimum; when nothing has been recorded, none. */
+/* The histogram is shown by doublings, from the one that holds the minimum; when nothing has been
+ * recorded, none. */
 static uint64_t first_row(const struct hist *latency)
 {
 	uint64_t row = 1024;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* report.h - what a run has shown, for people and as JSON
  *
- * Rules  errors stand in the first line, not in a footnote; a latency is told only for requests that were answered
- *        as wanted, and how many these were is told with it.
+ * Rules  errors stand in the first line, not in a footnote; a latency is told only for requests
+ *        that were answered as wanted, and how many these were is told with it.
  * Tests  tests/http/load_test.cc
  */
 #ifndef TOOLS_LOAD_REPORT_H

@@ -87,6 +87,7 @@ enum response_event response_end(struct response *response)
 	http_parser_execute(&response->parser, &settings, NULL, 0);
 	if (response->complete)
 		return judge_complete(response);
-	/* In the middle of a body: it was promised longer. In the middle of a header: no response at all. */
+	/* In the middle of a body: it was promised longer. In the middle of a header: no response
+	 * at all. */
 	return response->status ? RESPONSE_BAD_BODY : RESPONSE_BAD_PARSE;
 }

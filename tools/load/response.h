@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* response.h - reading HTTP responses, and checking them
  *
- * What   response_feed() takes bytes in pieces of any size and says when one response is complete, and whether it
- *        is what was wanted: sound, of the length it told, with the content expected. http_parser reads; what it
- *        would let pass without end is bounded here.
- * Rules  nothing of a body is kept; a body longer than the bound, or more than RESPONSE_INTERIM_MAX interim
- *        responses (1xx), end the reading. Headers are bounded by http_parser (80 KiB).
+ * What   response_feed() takes bytes in pieces of any size and says when one response is complete,
+ *        and whether it is what was wanted: sound, of the length it told, with the content
+ *        expected. http_parser reads; what it would let pass without end is bounded here.
+ * Rules  nothing of a body is kept; a body longer than the bound, or more than RESPONSE_INTERIM_MAX
+ *        interim responses (1xx), end the reading. Headers are bounded by http_parser (80 KiB).
  * Tests  tests/http/response_test.cc
  */
 #ifndef TOOLS_LOAD_RESPONSE_H
@@ -47,8 +47,8 @@ void response_start(struct response *response, const struct response_rules *rule
 /* Reads on. *used: how many of the bytes belong to this response. */
 enum response_event response_feed(struct response *response, const char *data, size_t len, size_t *used);
 
-/* The connection has ended: RESPONSE_DONE if that completes the response, RESPONSE_MORE if nothing of it had
- * come, else what is wrong. */
+/* The connection has ended: RESPONSE_DONE if that completes the response, RESPONSE_MORE if nothing
+ * of it had come, else what is wrong. */
 enum response_event response_end(struct response *response);
 
 #endif

@@ -13,10 +13,11 @@
 #include "tools/common/process.h"
 #include "tools/load/pace.h"
 
-/* Connections are opened by so many fibers at a time: more at once overflow a listener's queue, and a lost SYN
- * costs a second. */
+/* Connections are opened by so many fibers at a time: more at once overflow a listener's queue, and
+ * a lost SYN costs a second. */
 #define OPENERS_MAX 256u
-/* All the bytes of a pipelined batch; more makes a send that a server cannot take while it answers. */
+/* All the bytes of a pipelined batch; more makes a send that a server cannot take while it answers.
+ * */
 #define BATCH_BYTES_MAX (1u << 20)
 /* Rings, standard streams and the like. */
 #define RESERVED_FDS 64u
@@ -55,7 +56,8 @@ static size_t write_request(const struct run *run, char *out, size_t size)
 	return len < 0 ? SIZE_MAX : (size_t)len;
 }
 
-/* Bytes to be echoed: no two messages of a batch are the same, so that an echo of the wrong one is seen. */
+/* Bytes to be echoed: no two messages of a batch are the same, so that an echo of the wrong one is
+ * seen. */
 static void write_pattern(char *out, size_t len)
 {
 	uint32_t state = 2463534242u;
@@ -189,7 +191,8 @@ static uint64_t scheduled(const struct run *run)
 	return options->requests && options->requests < count ? options->requests : count;
 }
 
-/* The first turn at or behind this one that is not overdue by more than the timeout (rule P2 of pace.h). */
+/* The first turn at or behind this one that is not overdue by more than the timeout (rule P2 of
+ * pace.h). */
 static uint64_t first_in_time(const struct lane *lane, uint64_t turn, uint64_t turns, weft_ns now)
 {
 	const struct run *run = lane->run;
@@ -280,8 +283,8 @@ static void *opener_main(void *arg)
 	return NULL;
 }
 
-/* Waits until all of them have ended. When the main fiber is cancelled, which a signal does, so are they; they
- * then end soon, and are still waited for. */
+/* Waits until all of them have ended. When the main fiber is cancelled, which a signal does, so are
+ * they; they then end soon, and are still waited for. */
 static void join_all(struct run *run, unsigned count)
 {
 	for (unsigned i = 0; i < count; i++) {

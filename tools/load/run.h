@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* run.h - one run of weft-load: what its fibers share
  *
- * What   A lane is a fiber with one request (or one pipelined batch) under way and a share of the connections,
- *        which it uses in turn. The main fiber opens the connections, starts the lanes, and reports when all of
- *        them have ended (run.c). What a lane does with a connection is in client.c.
+ * What   A lane is a fiber with one request (or one pipelined batch) under way and a share of the
+ *        connections, which it uses in turn. The main fiber opens the connections, starts the
+ *        lanes, and reports when all of them have ended (run.c). What a lane does with a connection
+ *        is in client.c.
  * Rules  L1 a lane's connections belong to it alone.
- *        L2 every wait of a lane has a deadline: no server can hold the run longer than the duration and one
- *           timeout.
+ *        L2 every wait of a lane has a deadline: no server can hold the run longer than the
+ *           duration and one timeout.
  *        L3 counters and histograms are rows per worker (counter.h), merged at the end.
  */
 #ifndef TOOLS_LOAD_RUN_H
@@ -94,19 +95,21 @@ static inline void run_fail(struct run *run, enum failure failure, uint64_t coun
 	counter_add(&run_tally(run)->failures[failure], count);
 }
 
-/* Before the runtime starts: memory and descriptors. 0, or a negative errno with its line printed. */
+/* Before the runtime starts: memory and descriptors. 0, or a negative errno with its line printed.
+ * */
 int run_init(struct run *run, const struct options *options, const struct target *target);
 void run_free(struct run *run);
 
 /* The main fiber. Returns NULL, or the run when nothing could be measured. */
 void *run_main(void *run);
 
-/* client.c: opens connection fd of the lane if it is not; 0, or a negative errno. The deadline is the caller's. */
+/* client.c: opens connection fd of the lane if it is not; 0, or a negative errno. The deadline is
+ * the caller's. */
 int client_connect(struct lane *lane, int *fd);
 void client_close(int *fd);
 
-/* client.c: count requests on the connection in turn, due at a time; counts what becomes of each. False: the
- * lane has been cancelled. */
+/* client.c: count requests on the connection in turn, due at a time; counts what becomes of each.
+ * False: the lane has been cancelled. */
 bool client_exchange(struct lane *lane, unsigned count, weft_ns due);
 
 #endif

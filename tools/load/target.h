@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* target.h - whom the load is meant for
  *
- * Rules  An address that is not this machine's loopback is marked, and refused by the caller unless its user says
- *        --i-own-this: a load generator pointed at somebody else is an attack.
+ * Rules  An address that is not this machine's loopback is marked, and refused by the caller unless
+ *        its user says --i-own-this: a load generator pointed at somebody else is an attack.
  * Tests  tests/http/target_test.cc
  */
 #ifndef TOOLS_LOAD_TARGET_H
@@ -22,8 +22,8 @@ struct target {
 	socklen_t address_len;
 };
 
-/* Takes "http://host[:port][/path]" apart, or "host:port" and "tcp://host:port" when echo. False, with a line on
- * stderr, for anything else. */
+/* Takes "http://host[:port][/path]" apart, or "host:port" and "tcp://host:port" when echo. False,
+ * with a line on stderr, for anything else. */
 bool target_parse(struct target *target, const char *url, bool echo);
 
 /* Looks the host up; blocks, so not in a fiber. False with a line on stderr. */
