@@ -76,7 +76,7 @@ static void *sleeper(void *arg)
 	return NULL;
 }
 
-static void measure(struct sleepers *all)
+static void measure(struct sleepers *all, weft_ns lead_each)
 {
 	const uint64_t rss_before = bench_rss_bytes();
 	const int64_t start_ns = bench_now_ns();
@@ -85,7 +85,7 @@ static void measure(struct sleepers *all)
 	all->asleep = 0;
 	all->awake = 0;
 	all->late_ns = 0;
-	all->first = weft_after((weft_ns)all->count * LEAD_EACH + 100 * WEFT_MS);
+	all->first = weft_after((weft_ns)all->count * lead_each + 100 * WEFT_MS);
 	for (uint64_t i = 0; i < all->count; i++)
 		bench_check(weft_go(sleeper, all), "weft_go");
 	while (bench_counted(&all->asleep) < all->count)
@@ -119,10 +119,10 @@ static void *body(void *arg)
 	struct sleepers all = {.count = args->count};
 	struct bench_series *series = bench_alloc(4, sizeof(*series));
 
-	measure(&all);
+	measure(&all, LEAD_COLD);
 	bench_add(&series[0], all.rss_bytes);
 	for (unsigned i = 0; i < args->reps; i++) {
-		measure(&all);
+		measure(&all, LEAD_WARM);
 		bench_add(&series[1], all.arm_ns);
 		bench_add(&series[2], all.fire_ns);
 		bench_add(&series[3], (double)all.late_ns / 1e3);

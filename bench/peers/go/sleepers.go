@@ -11,14 +11,19 @@ import (
 
 // As in bench/sleepers.c: time given for one goroutine to fall asleep, and the span of the deadlines.
 const (
-	leadEach = 10 * time.Microsecond
+	leadCold = 20 * time.Microsecond
+	leadWarm = 10 * time.Microsecond
 	spread   = 2 * time.Second
 )
 
 func sleepers(a args) {
 	var rss, arm, fire, late []float64
 	for rep := 0; rep <= a.reps; rep++ {
-		r, p, f, l := sleepOnce(a.count)
+		lead := leadWarm
+		if rep == 0 {
+			lead = leadCold
+		}
+		r, p, f, l := sleepOnce(a.count, lead)
 		if rep == 0 {
 			rss = append(rss, r) // the cold one
 			continue
@@ -34,7 +39,7 @@ func sleepers(a args) {
 	a.print(text("latest after its deadline"), "us", late)
 }
 
-func sleepOnce(n int) (rss, armed, fired, latest float64) {
+func sleepOnce(n int, leadEach time.Duration) (rss, armed, fired, latest float64) {
 	var asleep, awake, worst, armedAt int64
 	before, _, _ := memoryNow()
 	random := rand.New(rand.NewSource(1))
