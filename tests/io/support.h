@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: MIT */
+/* support.h - what the tests of the I/O share
+ *
+ * What     Rings, a fixture whose tests run in every ring mode on 1, 2 and 4 workers; Fiber, a fiber
+ *          made of a lambda; pairs of connected descriptors; a byte pattern to check transfers with.
+ * Rules    I1 no test sleeps and hopes: until() waits for a condition, and fails when it does not
+ *             come within a generous bound.
+ *          I2 fibers hand data to each other by a join or an atomic: ThreadSanitizer does not know
+ *             that bytes through a socket order anything.
+ *          I3 a failed EXPECT is the same on a fiber as elsewhere; a failed ASSERT leaves only the
+ *             function it stands in.
+ */
+#ifndef WF_TESTS_IO_SUPPORT_H
+#define WF_TESTS_IO_SUPPORT_H
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <functional>
+#include <memory>
+#include <ostream>
+#include <string>
+#include <vector>
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <weft/weft.h>
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define WF_TEST_SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define WF_TEST_SANITIZED 1
+#endif
+#endif
+#ifndef WF_TEST_SANITIZED
+#define WF_TEST_SANITIZED 0
+#endif
+
+namespace io_test
+{
+
+/* How often: a loop that takes a second as shipped takes ten under a sanitizer. */
+constexpr int rounds(int shipped, int sanitized)
+{
+	return WF_TEST_SANITIZED ? sanitized : shipped;
+}
+
+/* Longest wait for what must happen, on a machine that does much else. */
+constexpr weft_ns PATIENCE = 10 * WEFT_SEC;
+
+struct Setup {
+	unsigned ring;
+	unsigned workers;
+};
+
+inline const char *ring_name(unsigned ring)
+{
+	return ring == WEFT_RING_DEFER ? "Defer" : ring == WEFT_RING_COOP ? "Coop" : "Plain";
+}
+
+inline std::string setup_name(const testing::TestParamInfo<Setup> &info)
+{
+	return ring_name(info.param.ring) + std::to_string(info.param.workers);
+}
+
+inline void PrintTo(const Setup &setup, std::ostream *out)
+{
+	*out << ring_name(setup.ring) << " on " << setup.workers;
+}
+
+inline std::vector<Setup> every_setup()
+{
+	std::vector<Setup> all;
+	for (unsigned ring : {WEFT_RING_DEFER, WEFT_RING_COOP, WEFT_RING_PLAIN})
+		for (unsigned workers : {1u, 2u, 4u})
+			all.push_back({ring, workers});
+	return all;
+}
+
+using Body = std::function<void()>;
+
+inline void *call_body(void *body)
+{
+	(*static_cast<Body *>(body))();
+	return nullptr;
+}
+
+inline weft_config config_of(const Setup &setup)
+{
+	weft_config config{};
+	config.workers = setup.workers;
+	config.flags = setup.ring;
+	config.stack_size = 256 * 1024; /* a failing EXPECT formats text, and sanitizers widen frames */
+	return config;
+}
+
+/* Runs a body as the first fiber of a runtime. */
+inline void run(const weft_config &config, Body body)
+{
+	ASSERT_EQ(0, weft_run(&config, call_body, &body, nullptr));
+}
+
+/* A test in every ring mode, on 1, 2 and 4 workers. */
+class Rings : public testing::TestWithParam<Setup>
+{
+public:
+	void run(Body body) const
+	{
+		io_test::run(config_of(GetParam()), std::move(body));
+	}
+};
+
+#define IN_EVERY_SETUP(fixture)                                                                    \
+	INSTANTIATE_TEST_SUITE_P(                                                                  \
+		Rings, fixture, testing::ValuesIn(io_test::every_setup()), io_test::setup_name)
+
+/* A fiber made of a lambda; joined by the destructor at the latest, also when its owner is cancelled. */
+class Fiber
+{
+public:
+	explicit Fiber(Body body) : body_(std::move(body))
+	{
+		EXPECT_EQ(0, weft_spawn(&handle_, call_body, &body_));
+	}
+	Fiber(const Fiber &) = delete;
+	Fiber &operator=(const Fiber &) = delete;
+	~Fiber()
+	{
+		join();
+	}
+	int cancel()
+	{
+		return weft_cancel(handle_);
+	}
+	void join()
+	{
+		if (handle_ == nullptr)
+			return;
+		weft_ns deadline = weft_deadline(WEFT_FOREVER);
+		bool shielded = weft_shield(true);
+		EXPECT_EQ(0, weft_join(handle_, nullptr));
+		weft_shield(shielded);
+		weft_deadline(deadline);
+		handle_ = nullptr;
+	}
+
+private:
+	Body body_;
+	weft_fiber *handle_ = nullptr;
+};
+
+using Fibers = std::vector<std::unique_ptr<Fiber>>;
+
+inline void spawn_into(Fibers &fibers, Body body)
+{
+	fibers.push_back(std::make_unique<Fiber>(std::move(body)));
+}
+
+/* I1. On a fiber. */
+template <typename Condition>
+inline bool until(Condition condition)
+{
+	weft_ns limit = weft_after(PATIENCE);
+	while (!condition()) {
+		if (weft_now() > limit)
+			return false;
+		weft_sleep(100 * WEFT_US);
+	}
+	return true;
+}
+
+inline uint64_t operations_in_flight()
+{
+	weft_stats stats;
+	EXPECT_GT(weft_stats_get(nullptr, &stats, nullptr, 0), 0);
+	return stats.total.ops - stats.total.completions;
+}
+
+/* Until so many fibers are parked in the ring. */
+inline bool until_parked(uint64_t count)
+{
+	return until([&] { return operations_in_flight() >= count; });
+}
+
+/* Two connected descriptors: what is written to `out` is read from `in`. */
+struct Pair {
+	int in = -1;
+	int out = -1;
+};
+
+enum class Link { PIPE, UNIX, TCP4, TCP6 };
+constexpr Link EVERY_LINK[] = {Link::PIPE, Link::UNIX, Link::TCP4, Link::TCP6};
+constexpr Link EVERY_SOCKET[] = {Link::UNIX, Link::TCP4, Link::TCP6};
+
+inline const char *link_name(Link link)
+{
+	switch (link) {
+	case Link::PIPE:
+		return "pipe";
+	case Link::UNIX:
+		return "unix";
+	case Link::TCP4:
+		return "tcp4";
+	case Link::TCP6:
+		return "tcp6";
+	}
+	return "";
+}
+
+inline bool have_ipv6()
+{
+	int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	sockaddr_in6 loopback{};
+	loopback.sin6_family = AF_INET6;
+	loopback.sin6_addr = in6addr_loopback;
+	bool have = fd >= 0 && bind(fd, reinterpret_cast<sockaddr *>(&loopback), sizeof(loopback)) == 0;
+	if (fd >= 0)
+		close(fd);
+	return have;
+}
+
+/* Makes both ends; on a fiber. Without IPv6 a TCP6 pair is a TCP4 pair. */
+inline Pair connect_pair(Link link)
+{
+	Pair pair;
+	int fds[2] = {-1, -1};
+	if (link == Link::PIPE || link == Link::UNIX) {
+		int error = link == Link::PIPE
+			? pipe2(fds, O_CLOEXEC)
+			: socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds);
+		EXPECT_EQ(0, error);
+		return {fds[0], fds[1]};
+	}
+	std::string host = link == Link::TCP6 && have_ipv6() ? "[::1]:" : "127.0.0.1:";
+	int listener = weft_listen((host + "0").c_str());
+	EXPECT_GE(listener, 0);
+	pair.out = weft_dial((host + std::to_string(weft_local_port(listener))).c_str());
+	EXPECT_GE(pair.out, 0);
+	pair.in = weft_accept(listener, nullptr, nullptr, SOCK_CLOEXEC);
+	EXPECT_GE(pair.in, 0);
+	EXPECT_EQ(0, weft_close(listener));
+	return pair;
+}
+
+inline void close_pair(Pair pair)
+{
+	EXPECT_EQ(0, weft_close(pair.in));
+	EXPECT_EQ(0, weft_close(pair.out));
+}
+
+/* The bytes of a transfer: each says where it stands, so that loss, doubling and mixing show. */
+inline unsigned char byte_at(size_t offset)
+{
+	return static_cast<unsigned char>((offset * 2654435761u) >> 24 ^ offset);
+}
+
+inline void fill(unsigned char *buf, size_t len, size_t offset)
+{
+	for (size_t i = 0; i < len; i++)
+		buf[i] = byte_at(offset + i);
+}
+
+inline bool matches(const unsigned char *buf, size_t len, size_t offset)
+{
+	for (size_t i = 0; i < len; i++)
+		if (buf[i] != byte_at(offset + i))
+			return false;
+	return true;
+}
+
+inline void set_nonblocking(int fd)
+{
+	EXPECT_EQ(0, fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK));
+}
+
+inline std::string scratch_path(const std::string &name)
+{
+	return testing::TempDir() + "weft-" + std::to_string(getpid()) + "-" + name;
+}
+
+/* The descriptors open in this process, the one that counts left out. */
+inline int count_open()
+{
+	DIR *dir = opendir("/proc/self/fd");
+	if (dir == nullptr)
+		return -1;
+	int count = 0;
+	while (readdir(dir) != nullptr)
+		count++;
+	closedir(dir);
+	return count - 3; /* ".", "..", and the folder itself */
+}
+
+} // namespace io_test
+
+#endif
