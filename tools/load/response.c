@@ -12,13 +12,21 @@ void response_start(struct response *response, const struct response_rules *rule
 	response->parser.data = response;
 }
 
+/* Responses that have no body whatever their header says (RFC 9112, 6.3). */
+static bool has_no_body(const struct response *response)
+{
+	return response->rules->head || response->status == 204 || response->status == 304 ||
+		response->status / 100 == 1;
+}
+
+/* 1 tells http_parser that no body follows. */
 static int on_headers_complete(http_parser *parser)
 {
 	struct response *response = parser->data;
 
 	response->status = (uint16_t)parser->status_code;
 	parser->upgrade = 0; /* none was asked for */
-	return response->rules->head ? 1 : 0;
+	return has_no_body(response) ? 1 : 0;
 }
 
 static int on_body(http_parser *parser, const char *data, size_t len)
