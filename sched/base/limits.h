@@ -22,15 +22,18 @@
 /* Control blocks a worker keeps to itself; half of them move to or from the shared list at a time. */
 #define WF_FIBER_CACHE 128u
 
-/* Ready ring: 256 as Go and Tokio. Its oldest move to the injection queue when it is full. Doubling it costs 2 KiB a
- * worker and makes a thief's copy longer. The model build makes it 4. */
+/* Ready ring: starts with 256 as Go's and Tokio's, doubles while more fibers are ready, up to 65,536 (512 KiB a worker). Beyond that the
+ * oldest move to the injection queue. The model build makes it 4. */
 #ifndef WF_READY_CAP
 #define WF_READY_CAP 256u
+#endif
+#ifndef WF_READY_MAX
+#define WF_READY_MAX 65536u
 #endif
 _Static_assert((WF_READY_CAP & (WF_READY_CAP - 1)) == 0, "the ring is indexed by a mask");
 
 /* Fibers moved from a full ring in one visit to the injection queue. More would not fit on a small fiber's stack. */
-#define WF_OVERFLOW_BATCH (WF_READY_CAP / 8)
+#define WF_OVERFLOW_BATCH 32u
 
 /* First array of the deque of unstarted fibers; it doubles when full, a failed doubling is spawn's -ENOMEM. */
 #ifndef WF_DEQUE_CAP
@@ -46,11 +49,15 @@ _Static_assert((WF_READY_CAP & (WF_READY_CAP - 1)) == 0, "the ring is indexed by
 /* Fibers taken from the injection queue in one visit: half of the ring. */
 #define WF_INJECT_BATCH (WF_READY_CAP / 2)
 
+/* How far ahead in the ready ring memory is fetched: far enough that the block has come when its stack's address is read. */
+#define WF_PREFETCH_STACK 2u
+#define WF_PREFETCH_BLOCK 5u
+
 /* A fiber woken by the running one runs next, but only so often in a row: two that wake each other must not starve the ring. */
 #define WF_NEXT_CAP 3u
 
-/* One pick in four begins with the deque (else with the woken), one in sixteen takes the deque's old end; once the same
- * fiber has stood there for this long, every second one does. */
+/* One pick in four begins with the pinned and the deque (else with the woken), one in sixteen takes the deque's old end; once the same
+ * fiber has stood there for this long, one in four does. */
 #define WF_DEQUE_TURN 4u
 #define WF_OLD_TURN 16u
 #define WF_OLD_NS 1000000

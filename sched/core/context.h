@@ -3,11 +3,13 @@
  *
  * What     wf_context_switch saves the callee-saved registers on the current stack, stores the stack pointer in
  *          *save, continues on `to` and returns `value` there. Written in assembly for x86-64 and aarch64.
- * Rejected swapcontext (two system calls: 287 ns against 2.2); returning by `ret` (7.0 ns: the return predictor
- *          misses each time); saving the floating-point control state always (5.3 ns: only fibers that ask have it).
+ * Rejected swapcontext (two system calls: 287 ns against 2.2); going on by `jmp` always (leaves the return predictor one call ahead: a
+ *          yield 23 ns against 15, ADR-0003); saving the floating-point control state always (5.3 ns: only fibers that ask have it).
  * Rules    X1 the only caller of the switch is sched/core/switch.c.
  *          X2 at every instruction the stack pointer is a valid stack with room for a signal frame below.
  *          X3 unwinders stop at wf_context_entry: its return address is undefined and the frame pointer zero.
+ *          X5 the first switch to a fiber is wf_context_start, every later one wf_context_switch; a fiber ends by returning from its main
+ *             function. All three would work with each other, but cost mispredicted returns.
  *          X4 errno and thread-local addresses do not survive; the caller handles them.
  * Tests    tests/core/context_test.cc, tests/aarch64 (under qemu-user)
  */
@@ -18,10 +20,18 @@
 #include <stdint.h>
 
 void *wf_context_switch(void **save, void *to, void *value);
+void *wf_context_start(void **save, void *to, void *value);
+
+/* Where a main function that returns goes on: a saved stack pointer, and the value its switch returns. */
+struct wf_context_next {
+	void *sp;
+	void *value;
+};
+typedef struct wf_context_next (*wf_context_main)(void *value);
 
 /* Prepares a stack whose first byte above is `top` (16-byte aligned): the first switch to the returned stack pointer
- * calls main_fn(value) with the switch's value. main_fn must not return. */
-void *wf_context_make(void *top, void (*main_fn)(void *value));
+ * calls main_fn(value) with the switch's value. */
+void *wf_context_make(void *top, wf_context_main main_fn);
 
 /* Floating-point control: rounding mode and exception masks, not the flags raised. */
 typedef struct wf_fp_env {

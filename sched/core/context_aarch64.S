@@ -1,18 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* context_aarch64.S - context.h for AArch64 (AAPCS64)
  *
- * A parked stack holds 160 bytes: x19..x30 and d8..d15 (their low halves are callee-saved). The way back is `br`,
- * not `ret`, for the return predictor's sake; `bti j` marks the landing place of the entry.
+ * A parked stack holds 160 bytes: x19..x30 and d8..d15 (their low halves are callee-saved). As on x86-64, calls and returns are
+ * kept in pairs for the return predictor: `ret` to a fiber that has run before, `br` for a first start, and the end of a
+ * fiber switches away from its bottom frame.
  */
 	.text
-	.globl	wf_context_switch
-	.hidden	wf_context_switch
-	.type	wf_context_switch, %function
-	.p2align 4
-/* void *wf_context_switch(void **save (x0), void *to (x1), void *value (x2)) */
-wf_context_switch:
-	.cfi_startproc
-	hint	#34			/* bti c */
+/* Saves the caller's registers and stack pointer, and goes over to the other stack. */
+.macro LEAVE
 	sub	sp, sp, #160
 	.cfi_adjust_cfa_offset 160
 	stp	x19, x20, [sp, #0]
@@ -31,6 +26,10 @@ wf_context_switch:
 	str	x9, [x0]
 	mov	sp, x1
 	mov	x0, x2
+.endm
+
+/* Takes the registers of a parked stack; x30 is the address to go on at then. */
+.macro ARRIVE
 	ldp	x19, x20, [sp, #0]
 	ldp	x21, x22, [sp, #16]
 	ldp	x23, x24, [sp, #32]
@@ -42,18 +41,48 @@ wf_context_switch:
 	ldp	d12, d13, [sp, #128]
 	ldp	d14, d15, [sp, #144]
 	add	sp, sp, #160
+.endm
+
+	.globl	wf_context_switch
+	.hidden	wf_context_switch
+	.type	wf_context_switch, %function
+	.p2align 4
+/* void *wf_context_switch(void **save (x0), void *to (x1), void *value (x2)) */
+wf_context_switch:
+	.cfi_startproc
+	hint	#34			/* bti c */
+	LEAVE
+	ARRIVE
+	.cfi_adjust_cfa_offset -160
+	.cfi_restore x29
+	.cfi_restore x30
+	ret
+	.cfi_endproc
+	.size	wf_context_switch, . - wf_context_switch
+
+	.globl	wf_context_start
+	.hidden	wf_context_start
+	.type	wf_context_start, %function
+	.p2align 4
+/* void *wf_context_start(void **save (x0), void *to (x1), void *value (x2)) */
+wf_context_start:
+	.cfi_startproc
+	hint	#34			/* bti c */
+	LEAVE
+	ARRIVE
 	.cfi_adjust_cfa_offset -160
 	.cfi_restore x29
 	.cfi_restore x30
 	br	x30
 	.cfi_endproc
-	.size	wf_context_switch, . - wf_context_switch
+	.size	wf_context_start, . - wf_context_start
 
 	.globl	wf_context_entry
 	.hidden	wf_context_entry
 	.type	wf_context_entry, %function
 	.p2align 4
-/* The bottom of every fiber: x19 holds main_fn, x0 the value of the first switch. Unwinding ends here. */
+/* The bottom of every fiber: x19 holds main_fn, x0 the value of the first switch. Unwinding ends here. main_fn returns the
+ * stack to go on with (x0) and the value for it (x1). */
 wf_context_entry:
 	.cfi_startproc
 	.cfi_undefined x30
@@ -61,7 +90,10 @@ wf_context_entry:
 	mov	x29, xzr
 	mov	x30, xzr
 	blr	x19
-	brk	#1
+	mov	sp, x0
+	mov	x0, x1
+	ARRIVE
+	ret
 	.cfi_endproc
 	.size	wf_context_entry, . - wf_context_entry
 

@@ -8,7 +8,7 @@ void wf_context_entry(void);
 
 const wf_fp_env wf_fp_default = {.control = 0, .x87 = 0};
 
-void *wf_context_make(void *top, void (*main_fn)(void *value))
+void *wf_context_make(void *top, wf_context_main main_fn)
 {
 	uint64_t *frame = (uint64_t *)top - 20;
 	memset(frame, 0, 20 * sizeof(uint64_t));

@@ -2,19 +2,14 @@
 /* context_x86_64.S - context.h for x86-64 System V
  *
  * A parked stack holds, from the saved stack pointer upwards: r15 r14 r13 r12 rbx rbp, the address to go on at.
- * The way back is `pop` and `jmp`: a `ret` would miss the return predictor every time. The jump is `notrack`, so that
- * it is legal under indirect branch tracking; shadow stacks are not supported, and the property note says so by
- * claiming IBT only.
+ * The return predictor decides the cost, so calls and returns are kept in pairs: a switch to a fiber that has run before ends with
+ * `ret` (the address predicted is the one of the same call site); a first start ends with `jmp`, so that the return it owes
+ * stays predicted until the fiber's end, which returns to the bottom frame and switches away from there. Shadow stacks are not
+ * supported: the property note claims IBT only, and the jump is `notrack`.
  */
 	.text
-	.globl	wf_context_switch
-	.hidden	wf_context_switch
-	.type	wf_context_switch, @function
-	.p2align 4
-/* void *wf_context_switch(void **save (rdi), void *to (rsi), void *value (rdx)) */
-wf_context_switch:
-	.cfi_startproc
-	endbr64
+/* Saves the caller's registers and stack pointer, and goes over to the other stack. */
+.macro LEAVE
 	pushq	%rbp
 	.cfi_adjust_cfa_offset 8
 	.cfi_rel_offset %rbp, 0
@@ -36,6 +31,10 @@ wf_context_switch:
 	movq	%rsp, (%rdi)
 	movq	%rsi, %rsp
 	movq	%rdx, %rax
+.endm
+
+/* Takes the registers of a parked stack; its address to go on at is on top then. */
+.macro ARRIVE
 	popq	%r15
 	.cfi_adjust_cfa_offset -8
 	.cfi_restore %r15
@@ -54,18 +53,45 @@ wf_context_switch:
 	popq	%rbp
 	.cfi_adjust_cfa_offset -8
 	.cfi_restore %rbp
+.endm
+
+	.globl	wf_context_switch
+	.hidden	wf_context_switch
+	.type	wf_context_switch, @function
+	.p2align 4
+/* void *wf_context_switch(void **save (rdi), void *to (rsi), void *value (rdx)) */
+wf_context_switch:
+	.cfi_startproc
+	endbr64
+	LEAVE
+	ARRIVE
+	ret
+	.cfi_endproc
+	.size	wf_context_switch, . - wf_context_switch
+
+	.globl	wf_context_start
+	.hidden	wf_context_start
+	.type	wf_context_start, @function
+	.p2align 4
+/* void *wf_context_start(void **save (rdi), void *to (rsi), void *value (rdx)) */
+wf_context_start:
+	.cfi_startproc
+	endbr64
+	LEAVE
+	ARRIVE
 	popq	%rcx
 	.cfi_adjust_cfa_offset -8
 	.cfi_register %rip, %rcx
 	notrack jmp *%rcx
 	.cfi_endproc
-	.size	wf_context_switch, . - wf_context_switch
+	.size	wf_context_start, . - wf_context_start
 
 	.globl	wf_context_entry
 	.hidden	wf_context_entry
 	.type	wf_context_entry, @function
 	.p2align 4
-/* The bottom of every fiber: r12 holds main_fn, rax the value of the first switch. Unwinding ends here. */
+/* The bottom of every fiber: r12 holds main_fn, rax the value of the first switch. Unwinding ends here. main_fn returns the
+ * stack to go on with (rax) and the value for it (rdx). */
 wf_context_entry:
 	.cfi_startproc
 	.cfi_undefined %rip
@@ -73,7 +99,15 @@ wf_context_entry:
 	xorl	%ebp, %ebp
 	movq	%rax, %rdi
 	call	*%r12
-	ud2
+	movq	%rax, %rsp
+	movq	%rdx, %rax
+	popq	%r15
+	popq	%r14
+	popq	%r13
+	popq	%r12
+	popq	%rbx
+	popq	%rbp
+	ret
 	.cfi_endproc
 	.size	wf_context_entry, . - wf_context_entry
 

@@ -9,7 +9,7 @@ void wf_context_entry(void);
 const wf_fp_env wf_fp_default = {.control = 0x1f80, .x87 = 0x037f};
 
 WF_OWNER_CODE_BEGIN
-void *wf_context_make(void *top, void (*main_fn)(void *value))
+void *wf_context_make(void *top, wf_context_main main_fn)
 {
 	/* Below top: the address to go on at, then rbp rbx r12 r13 r14 r15 as wf_context_switch pops them. After the pop of the address
 	 * the stack pointer is top: 16-byte aligned before the call in wf_context_entry. */

@@ -6,6 +6,8 @@
 
 #include "sched/base/alloc.h"
 
+WF_OWNER_CODE_BEGIN
+
 static size_t array_bytes(uint64_t capacity)
 {
 	return sizeof(struct wf_deque_array) + capacity * sizeof(wf_a64);
@@ -50,3 +52,5 @@ bool wf_deque_grow_self(struct wf_deque *deque)
 	wf_store_relp(&deque->array, array);				      /* DQ-3 */
 	return true;
 }
+
+WF_OWNER_CODE_END

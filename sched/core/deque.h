@@ -44,14 +44,16 @@ bool wf_deque_grow_self(struct wf_deque *deque); /* owner; false: no memory, not
 /* Owner. True when a push needs no growth: what spawn asks before it promises anything. */
 static inline bool wf_deque_has_room_self(struct wf_deque *deque)
 {
-	const struct wf_deque_array *array = wf_load_rlxp(&deque->array);	    /* rlx: D1 */
+	const struct wf_deque_array *array = wf_load_acqp(
+		&deque->array); /* D1; acquire: an earlier fiber of this worker may have grown it */
 	uint64_t used = wf_load_rlx64(&deque->bottom) - wf_load_rlx64(&deque->top); /* rlx: top only grows */
 	return used + 1 < array->capacity;
 }
 
 static inline void wf_deque_push_self(struct wf_deque *deque, uint64_t entry, bool shared)
 {
-	struct wf_deque_array *array = wf_load_rlxp(&deque->array);	      /* rlx: D1 */
+	struct wf_deque_array *array = wf_load_acqp(
+		&deque->array); /* D1; acquire: an earlier fiber of this worker may have grown it */
 	uint64_t bottom = wf_load_rlx64(&deque->bottom);		      /* rlx: D1 */
 	wf_store_rlx64(&array->entry[bottom & (array->capacity - 1)], entry); /* rlx: DQ-1 below */
 	if (shared)
@@ -60,14 +62,20 @@ static inline void wf_deque_push_self(struct wf_deque *deque, uint64_t entry, bo
 		wf_store_rel64(&deque->bottom, bottom + 1); /* DQ-1 */
 }
 
-/* Owner: the newest entry. False: empty. */
-static inline bool wf_deque_pop_self(struct wf_deque *deque, uint64_t *entry)
+/* Owner: the newest entry. False: empty. Not `shared`: there is no thief to race with. */
+static inline bool wf_deque_pop_self(struct wf_deque *deque, uint64_t *entry, bool shared)
 {
 	uint64_t bottom = wf_load_rlx64(&deque->bottom); /* rlx: D1 */
 	if (bottom == wf_load_rlx64(&deque->top)) /* rlx: top only grows towards bottom; empty is stable for the owner */
 		return false;
-	struct wf_deque_array *array = wf_load_rlxp(&deque->array); /* rlx: D1 */
+	struct wf_deque_array *array = wf_load_acqp(
+		&deque->array); /* D1; acquire: an earlier fiber of this worker may have grown it */
 	bottom--;
+	if (!shared) {
+		*entry = wf_load_rlx64(&array->entry[bottom & (array->capacity - 1)]); /* rlx: own write */
+		wf_store_rel64(&deque->bottom, bottom);
+		return true;
+	}
 	wf_swap_sc64(&deque->bottom, bottom);	  /* DQ-2 */
 	uint64_t top = wf_load_sc64(&deque->top); /* DQ-2 */
 	if ((int64_t)(bottom - top) > 0) {
@@ -81,6 +89,29 @@ static inline bool wf_deque_pop_self(struct wf_deque *deque, uint64_t *entry)
 	}
 	wf_store_rel64(&deque->bottom, bottom + 1); /* DQ-1: what stands below is unchanged */
 	return won;
+}
+
+/* Owner: takes the newest entry away when it is this one. */
+static inline void wf_deque_drop_newest_self(struct wf_deque *deque, uint64_t entry, bool shared)
+{
+	const struct wf_deque_array *array = wf_load_acqp(
+		&deque->array); /* D1; acquire: an earlier fiber of this worker may have grown it */
+	uint64_t bottom = wf_load_rlx64(&deque->bottom); /* rlx: D1 */
+	if (bottom == wf_load_rlx64(&deque->top) ||	 /* rlx: as in pop */
+		wf_load_rlx64(&array->entry[(bottom - 1) & (array->capacity - 1)]) != entry)
+		return;
+	wf_deque_pop_self(deque, &entry, shared);
+}
+
+/* Any thread: the oldest entry, not taken; may be stale. False: empty. */
+static inline bool wf_deque_peek_oldest(const struct wf_deque *deque, uint64_t *entry)
+{
+	uint64_t top = wf_load_acq64(&deque->top);
+	if ((int64_t)(wf_load_acq64(&deque->bottom) - top) <= 0)
+		return false;
+	const struct wf_deque_array *array = wf_load_acqp(&deque->array);   /* DQ-3 */
+	*entry = wf_load_rlx64(&array->entry[top & (array->capacity - 1)]); /* rlx: a hint */
+	return true;
 }
 
 static inline bool wf_deque_empty_sc(const struct wf_deque *deque)

@@ -106,13 +106,14 @@ static void cache_shrink(struct wf_worker *w, uint32_t keep)
 
 void wf_fiber_recycle(struct wf_worker *w, struct wf_fiber *fiber)
 {
-	/* rlx: the caller owns the block; generation and bits change in one sc swap (F1, F2). */
+	/* rlx: the caller owns the block; generation and bits change in one store (F1, F2). */
 	uint64_t life = wf_load_rlx64(&fiber->life);
 	uint64_t word = wf_load_rlx64(&fiber->word);
 	wf_store_rlx64(&fiber->word, wf_ticket_with(word & ~WF_PARK_FLAGS, WF_FREE)); /* F3: the sequence stays */
 	uint64_t generation =
 		wf_fiber_generation(life) == UINT32_MAX ? 1 : wf_fiber_generation(life) + 1;
-	wf_swap_sc64(&fiber->life, generation << WF_GENERATION_SHIFT);
+	/* A bit set between the load and here is lost with the incarnation it was meant for. */
+	wf_store_rel64(&fiber->life, generation << WF_GENERATION_SHIFT);
 	if (w == NULL) {
 		wf_lock_acquire(&table_lock);
 		fiber->next = free_head;

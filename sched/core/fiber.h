@@ -54,6 +54,7 @@ struct wf_worker;
 	0x100u /* its stack has no guard: the word at its low end is checked at every park */
 #define WF_FIBER_SHIELD 0x200u /* cancellation is deferred; only the fiber itself changes it */
 #define WF_FIBER_STACK 0x400u  /* the stack was taken at spawn (not the runtime's default size) */
+#define WF_FIBER_FRESH 0x1000u /* its first switch is still to come */
 #define WF_FIBER_HOMED 0x800u  /* pinned and started: `home` is valid */
 
 #define WF_NO_FIBER 0u /* index 0 is never handed out */

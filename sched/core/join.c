@@ -75,6 +75,7 @@ static void claim_child(struct wf_worker *w, struct wf_fiber *target)
 	if (wf_ticket_phase(word) != WF_UNSTARTED || target->rt != w->rt || w->handoff != NULL ||
 		!wf_cas_acq_rel64(&target->word, &word, wf_ticket_with(word, WF_RUNNING)))
 		return;
+	wf_deque_drop_newest_self(&w->deque, wf_ticket_sequence(word) << 32 | target->index, w->shared);
 	wf_fiber_prepare(w, target);
 	w->handoff = target;
 }

@@ -168,6 +168,14 @@ static void overflow(struct wf_worker *w, struct wf_fiber *fiber)
 	wf_inject(w->rt, head, fiber, count + 1);
 }
 
+void wf_queue_ready(struct wf_worker *w, struct wf_fiber *fiber)
+{
+	if (WF_LIKELY(wf_ready_push(&w->ready, fiber, w->shared)))
+		return;
+	if (!wf_ready_grow_self(&w->ready) || !wf_ready_push(&w->ready, fiber, w->shared))
+		overflow(w, fiber);
+}
+
 void wf_make_ready(struct wf_worker *w, struct wf_fiber *fiber, bool soon)
 {
 	struct wf_runtime *rt = fiber->rt;
@@ -188,8 +196,8 @@ void wf_make_ready(struct wf_worker *w, struct wf_fiber *fiber, bool soon)
 		fiber = wf_swap_scp(&w->next, fiber);
 		lone = fiber == NULL;
 	}
-	if (fiber != NULL && !wf_ready_push(&w->ready, fiber, w->shared))
-		overflow(w, fiber);
+	if (fiber != NULL)
+		wf_queue_ready(w, fiber);
 	if (!w->batching)
 		wf_worker_notify(w, lone);
 }

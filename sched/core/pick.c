@@ -5,7 +5,7 @@
  *          the unstarted (newest first, now and then the oldest), the pinned, and every 61st pick the injection queue first.
  * Rules    P1 every queue gets a bounded share: of four picks one begins with the deque; of 61 one with the injection queue; the pinned list
  *             stands first in one of four.
- *          P2 an unstarted fiber cannot starve: one pick in 16 takes the deque's old end, every second one when the same fiber has stood
+ *          P2 an unstarted fiber cannot starve: one pick in 16 takes the deque's old end, one in four when the same fiber has stood
  *             there for a millisecond.
  *          P3 what is returned is RUNNING, has a stack, and is in no queue.
  */
@@ -21,14 +21,32 @@ uint64_t wf_entry_of(const struct wf_fiber *fiber)
 	return wf_ticket_sequence(wf_load_rlx64(&fiber->word)) << 32 | fiber->index;
 }
 
+/* Its join has run the fiber already. */
+static bool is_tombstone(uint64_t entry)
+{
+	uint64_t word = wf_load_acq64(&wf_fiber_at((uint32_t)entry)->word);
+	return wf_ticket_phase(word) != WF_UNSTARTED ||
+		(uint32_t)wf_ticket_sequence(word) != (uint32_t)(entry >> 32);
+}
+
 struct wf_fiber *wf_claim_entry(uint64_t entry)
 {
 	struct wf_fiber *fiber = wf_fiber_at((uint32_t)entry);
 	uint64_t word = wf_load_acq64(&fiber->word);
 	if (wf_ticket_phase(word) != WF_UNSTARTED ||
 		(uint32_t)wf_ticket_sequence(word) != (uint32_t)(entry >> 32))
-		return NULL; /* a tombstone: its join has run it */
+		return NULL; /* a tombstone */
 	return wf_cas_acq_rel64(&fiber->word, &word, wf_ticket_with(word, WF_RUNNING)) ? fiber : NULL;
+}
+
+bool wf_deque_make_room_self(struct wf_worker *w)
+{
+	/* Children joined oldest first leave their entries at the old end. */
+	uint64_t entry;
+	bool raced;
+	while (wf_deque_peek_oldest(&w->deque, &entry) && is_tombstone(entry))
+		wf_deque_steal(&w->deque, &entry, &raced);
+	return wf_deque_has_room_self(&w->deque) || wf_deque_grow_self(&w->deque);
 }
 
 /* Takes over a fiber out of a queue of READY ones. */
@@ -51,33 +69,49 @@ static struct wf_fiber *take_next(struct wf_worker *w)
 	return resume(fiber);
 }
 
-/* The cap is reached, or nothing else is there: the `next` fiber queues like the others. */
+/* Memory, not the switch, is the cost: while this fiber runs, the stack top of one that comes soon is fetched, and the control
+ * block of one farther behind, in which that stack's address will be found. */
+static void prefetch_following(const struct wf_ready *ready)
+{
+	const struct wf_fiber *following = wf_ready_peek(ready, WF_PREFETCH_STACK);
+	if (following == NULL)
+		return;
+	const char *sp = following->sp;
+	__builtin_prefetch(sp);
+	__builtin_prefetch(sp + WF_CACHE_LINE);
+	__builtin_prefetch(sp + 2 * WF_CACHE_LINE);
+	const struct wf_fiber *behind = wf_ready_peek(ready, WF_PREFETCH_BLOCK);
+	if (behind != NULL)
+		__builtin_prefetch(behind);
+}
+
 static struct wf_fiber *take_ready(struct wf_worker *w)
 {
-	struct wf_fiber *fiber = wf_ready_take(&w->ready);
-	if (fiber != NULL) {
-		w->next_used = 0;
-		struct wf_fiber *soon = wf_ready_peek(&w->ready);
-		if (soon != NULL) {
-			__builtin_prefetch(soon);
-			__builtin_prefetch((char *)soon + WF_CACHE_LINE);
-		}
-		return resume(fiber);
-	}
-	if (w->next_used >= WF_NEXT_CAP) {
-		w->next_used = 0;
-		return take_next(w);
-	}
-	return NULL;
+	struct wf_fiber *fiber = wf_ready_take(&w->ready, w->shared);
+	if (fiber == NULL)
+		return NULL;
+	w->next_used = 0;
+	prefetch_following(&w->ready);
+	return resume(fiber);
+}
+
+/* Nothing else is there: the cap on `next` starts anew. */
+static struct wf_fiber *take_next_again(struct wf_worker *w)
+{
+	w->next_used = 0;
+	return take_next(w);
 }
 
 static struct wf_fiber *take_unstarted(struct wf_worker *w, bool old_end)
 {
 	uint64_t entry;
+	/* rlx: bottom is the owner's, and top only grows towards it. */
+	if (wf_load_rlx64(&w->deque.bottom) == wf_load_rlx64(&w->deque.top))
+		return NULL;
 	bool raced = false;
 	for (;;) {
 		bool got = old_end ? wf_deque_steal(&w->deque, &entry, &raced)
-				   : wf_deque_pop_self(&w->deque, &entry);
+				   : wf_deque_pop_self(&w->deque, &entry, w->shared);
 		if (!got) {
 			if (!raced)
 				return NULL;
@@ -142,42 +176,58 @@ static struct wf_fiber *take_injected(struct wf_worker *w)
 		struct wf_fiber *following = i + 1 < count ? wf_fiber_at(rest->next) : NULL;
 		if (wf_ticket_phase(wf_load_acq64(&rest->word)) == WF_UNSTARTED)
 			adopt(w, rest); /* the ring holds started fibers only */
-		if (!wf_ready_push(&w->ready, rest, w->shared))
-			wf_inject(rt, rest, rest, 1);
+		wf_queue_ready(w, rest);
 		rest = following;
 	}
 	return adopt(w, fiber);
 }
 
-struct wf_fiber *wf_pick(struct wf_worker *w)
+/* The turns of P1 and P2, and what comes when the usual places are empty. */
+static struct wf_fiber *pick_slow(struct wf_worker *w, uint32_t n)
 {
 	struct wf_fiber *fiber;
-	uint32_t n = ++w->picks;
-	if (n % WF_INJECT_PERIOD == 0 && (fiber = take_injected(w)) != NULL)
-		return fiber;
 	bool deque_turn = n % WF_DEQUE_TURN == 0;
-	bool old_end = n % WF_OLD_TURN == 0 || (w->old_first && n % 2 == 0);
+	bool old_end = n % WF_OLD_TURN == 0 || (w->old_first && deque_turn);
+	if (--w->inject_turn == 0) {
+		w->inject_turn = WF_INJECT_PERIOD / WF_DEQUE_TURN;
+		if ((fiber = take_injected(w)) != NULL)
+			return fiber;
+	}
 	if (deque_turn && (fiber = take_pinned(w)) != NULL)
 		return fiber;
-	if ((deque_turn || old_end) && (fiber = take_unstarted(w, old_end)) != NULL)
+	if (deque_turn && (fiber = take_unstarted(w, old_end)) != NULL)
 		return fiber;
 	if ((fiber = take_next(w)) != NULL)
 		return fiber;
 	if ((fiber = take_ready(w)) != NULL)
 		return fiber;
-	if ((fiber = take_unstarted(w, old_end)) != NULL)
+	if ((fiber = take_unstarted(w, false)) != NULL)
+		return fiber;
+	if ((fiber = take_next_again(w)) != NULL)
 		return fiber;
 	if ((fiber = take_pinned(w)) != NULL)
 		return fiber;
 	return take_injected(w);
 }
 
+struct wf_fiber *wf_pick(struct wf_worker *w)
+{
+	uint32_t n = ++w->picks;
+	if (WF_LIKELY(n % WF_DEQUE_TURN != 0)) {
+		struct wf_fiber *fiber = take_next(w);
+		if (fiber == NULL)
+			fiber = take_ready(w);
+		if (fiber != NULL)
+			return fiber;
+	}
+	return pick_slow(w, n);
+}
+
 /* What a thief took beside the first goes to its own ring, in order. */
 static struct wf_fiber *keep_stolen(struct wf_worker *w, void **stolen, uint32_t count)
 {
 	for (uint32_t i = 1; i < count; i++)
-		if (!wf_ready_push(&w->ready, stolen[i], w->shared))
-			wf_inject(w->rt, stolen[i], stolen[i], 1);
+		wf_queue_ready(w, stolen[i]);
 	wf_bump(w, WF_STEALS, count);
 	return resume(stolen[0]);
 }

@@ -56,8 +56,10 @@ static void give_slot(struct wf_runtime *rt)
 
 static void free_workers(struct wf_runtime *rt)
 {
-	for (uint32_t i = 0; i < rt->worker_count && rt->worker != NULL; i++)
+	for (uint32_t i = 0; i < rt->worker_count && rt->worker != NULL; i++) {
 		wf_deque_free(&rt->worker[i].deque);
+		wf_ready_free(&rt->worker[i].ready);
+	}
 	wf_free_lines(rt->worker, rt->worker_count * sizeof(struct wf_worker));
 	wf_free_lines(rt->thread, rt->worker_count * sizeof(struct wf_thread));
 	rt->worker = NULL;
@@ -75,6 +77,7 @@ static int make_workers(struct wf_runtime *rt)
 		w->rt = rt;
 		w->index = i;
 		w->shared = n > 1;
+		w->inject_turn = 1;
 		w->random = wf_random_seed();
 		w->thread = &rt->thread[i];
 		w->thread->worker = w;
@@ -82,6 +85,8 @@ static int make_workers(struct wf_runtime *rt)
 		w->thread->driver = rt->driver;
 		wf_timer_heap_init(&w->timers);
 		error = wf_deque_init(&w->deque);
+		if (error == 0)
+			error = wf_ready_init(&w->ready);
 	}
 	if (error != 0)
 		free_workers(rt);

@@ -106,7 +106,7 @@ static int spawn(weft_fiber **handle, const weft_attr *attr, weft_fn fn, void *a
 	int error = check_attr(attr);
 	if (error != 0)
 		return error;
-	if (!wf_deque_has_room_self(&w->deque) && !wf_deque_grow_self(&w->deque))
+	if (!wf_deque_has_room_self(&w->deque) && !wf_deque_make_room_self(w))
 		return -ENOMEM;
 	struct wf_fiber *fiber = wf_fiber_take(w, &error);
 	if (fiber == NULL)
@@ -160,7 +160,7 @@ int weft_go(weft_fn fn, void *arg)
 	return spawn(NULL, &plain, fn, arg, WF_LIFE_DETACHED, __builtin_return_address(0));
 }
 
-void wf_fiber_end(struct wf_fiber *fiber, void *result)
+struct wf_fiber *wf_fiber_end(struct wf_fiber *fiber, void *result)
 {
 	void (*local_end)(struct wf_frame *) = (void (*)(struct wf_frame *))wf_load_acqp(&wf_local_end);
 	if (fiber->frame->locals != NULL && local_end != NULL)
@@ -179,7 +179,7 @@ void wf_fiber_end(struct wf_fiber *fiber, void *result)
 	/* The block is the joiner's now, or a free one. */
 	/* Release: wf_runtime_quiet() reads `ended` first and then sees every spawn that came before this end. */
 	wf_store_rel64(&w->counter[WF_ENDED], wf_load_rlx64(&w->counter[WF_ENDED]) + 1);
-	wf_switch_end(w, next);
+	return next;
 }
 
 WF_OWNER_CODE_END

@@ -11,8 +11,8 @@
 
 #include "sched/core/worker.h"
 
-/* The last step of a fiber, on its own stack. */
-void wf_fiber_end(struct wf_fiber *fiber, void *result) __attribute__((noreturn));
+/* The end of a fiber, on its own stack. Returns its joiner when that may run next on this worker. */
+struct wf_fiber *wf_fiber_end(struct wf_fiber *fiber, void *result);
 
 /* Runs the destructors of fiber-local storage on the ending fiber; set by sched/task/local.c when a first key exists. */
 extern wf_aptr wf_local_end; /* void (*)(struct wf_frame *) */

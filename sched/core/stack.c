@@ -264,8 +264,8 @@ static void fill_in(struct wf_stack *stack, uint32_t pool, char *slot)
 {
 	stack->low = slot_low(pool, slot);
 	stack->pool = (uint16_t)pool;
-	/* Neighbouring slots get different colours: their distance is a whole number of pages. */
-	stack->color = (uint16_t)(((uintptr_t)slot / stride(pool)) % WF_STACK_COLORS);
+	/* Neighbouring slots get different colours: their distance is an odd number of double pages. */
+	stack->color = (uint16_t)(((uintptr_t)slot / (2 * PAGE)) % WF_STACK_COLORS);
 	if (wf_stack_has_canary(stack))
 		set_canary(stack->low);
 }

@@ -62,6 +62,16 @@ static bool fp_concerned(const struct wf_fiber *from, const struct wf_fiber *to)
 	return ((from != NULL ? from->flags : 0) | (to != NULL ? to->flags : 0)) & WEFT_FP_ENV;
 }
 
+/* X5 of context.h. */
+static struct wf_worker *switch_stacks(struct wf_worker *w, void **save, struct wf_fiber *to, void *sp)
+{
+	if (to != NULL && (to->flags & WF_FIBER_FRESH)) {
+		to->flags &= ~WF_FIBER_FRESH;
+		return wf_context_start(save, sp, w);
+	}
+	return wf_context_switch(save, sp, w);
+}
+
 void wf_switch_to(struct wf_worker *w, struct wf_fiber *to)
 {
 	int saved = *w->errno_address;
@@ -69,7 +79,7 @@ void wf_switch_to(struct wf_worker *w, struct wf_fiber *to)
 	if (WF_UNLIKELY(fp_concerned(NULL, to)))
 		fp_leave(NULL, to);
 	announce_stack(w, to, &w->thread->asan_fake);
-	w = wf_context_switch(&w->scheduler_sp, sp, w);
+	w = switch_stacks(w, &w->scheduler_sp, to, sp);
 	wf_asan_enter(w->thread->asan_fake, NULL, NULL);
 	*w->errno_address = saved;
 	wf_arrive(w);
@@ -96,25 +106,22 @@ void wf_switch_away(struct wf_worker *w, struct wf_fiber *from)
 	if (WF_UNLIKELY(fp_concerned(from, to)))
 		fp_leave(from, to);
 	announce_stack(w, to, &from->frame->asan_fake);
-	w = wf_context_switch(&from->sp, sp, w); /* may come back on another thread */
+	w = switch_stacks(w, &from->sp, to, sp); /* may come back on another thread */
 	wf_asan_enter(from->frame->asan_fake, NULL, NULL);
 	*w->errno_address = saved;
 	wf_arrive(w);
 }
 
-void wf_switch_end(struct wf_worker *w, struct wf_fiber *to)
+/* The ending fiber's last choice; wf_context_entry carries it out. */
+static struct wf_fiber *choose_last(struct wf_worker *w, struct wf_fiber *joiner)
 {
-	w->handoff = to;
-	to = choose_next(w, false);
-	void *unused;
-	void *sp = enter(w, to);
+	w->handoff = joiner;
+	struct wf_fiber *to = choose_next(w, false);
 	if (WF_UNLIKELY(to != NULL && fp_concerned(NULL, to)))
 		fp_leave(NULL, to);
-	wf_tsan_release(w->after.stack.low);
-	wf_tsan_release(w); /* the runtime's end frees what fibers used */
-	announce_stack(w, to, NULL);
-	wf_context_switch(&unused, sp, w);
-	__builtin_unreachable();
+	if (to != NULL)
+		to->flags &= ~WF_FIBER_FRESH;
+	return to;
 }
 
 /* PARKING is over: the fiber is published by its commit function, or is ready at once. */
@@ -161,7 +168,12 @@ void wf_arrive(struct wf_worker *w)
 		break;
 	}
 	case WF_AFTER_YIELD:
-		wf_make_ready(w, after->fiber, false);
+		if (WF_UNLIKELY(after->fiber->flags & WF_FIBER_HOMED)) {
+			wf_make_ready(w, after->fiber, false);
+			break;
+		}
+		wf_queue_ready(w, after->fiber);
+		wf_worker_notify(w, false);
 		break;
 	case WF_AFTER_END:
 		wf_tsan_destroy(after->tsan);
@@ -195,11 +207,11 @@ void wf_fiber_prepare(struct wf_worker *w, struct wf_fiber *fiber)
 		fiber->flags |= WF_FIBER_HOMED;
 	}
 	fiber->sp = wf_context_make(wf_stack_top(&fiber->stack), wf_fiber_main);
+	fiber->flags |= WF_FIBER_FRESH;
 }
 
-void wf_fiber_main(void *value)
+static struct wf_worker *begin(struct wf_worker *w)
 {
-	struct wf_worker *w = value;
 	struct wf_fiber *fiber = w->current;
 	wf_asan_enter(NULL, NULL, NULL);
 	wf_tsan_acquire(fiber->stack.low);
@@ -210,8 +222,28 @@ void wf_fiber_main(void *value)
 			0, &before);
 	}
 	*w->errno_address = 0;
-	void *result = fiber->fn(fiber->arg);
-	wf_fiber_end(fiber, result);
+	return w;
+}
+
+/* The stack is still this fiber's until wf_context_entry has left it; the block may be its joiner's already. */
+static struct wf_context_next finish(struct wf_fiber *fiber, void *result)
+{
+	struct wf_fiber *joiner = wf_fiber_end(fiber, result);
+	struct wf_worker *w = wf_self();
+	struct wf_fiber *to = choose_last(w, joiner);
+	return (struct wf_context_next){.sp = enter(w, to), .value = w};
+}
+
+WF_ACROSS_CONTEXTS struct wf_context_next wf_fiber_main(void *value)
+{
+	struct wf_worker *w = begin(value);
+	struct wf_fiber *fiber = w->current;
+	struct wf_context_next next = finish(fiber, fiber->fn(fiber->arg));
+	w = next.value;
+	wf_tsan_release(w->after.stack.low);
+	wf_tsan_release(w); /* the runtime's end frees what fibers used */
+	announce_stack(w, w->current, NULL);
+	return next;
 }
 
 WF_OWNER_CODE_END

@@ -85,6 +85,7 @@ struct wf_worker {
 	int32_t budget;	    /* runs left in this tick */
 	uint32_t next_used; /* runs taken from `next` in a row: WF_NEXT_CAP */
 	uint32_t picks;
+	uint32_t inject_turn; /* slow picks until the injection queue comes first */
 	uint32_t index;
 	bool shared;	  /* more than one worker: pushes are ID-1.1 */
 	bool searching;	  /* counted in idle.searching */
@@ -171,6 +172,8 @@ uint64_t wf_park_masks(const struct wf_fiber *fiber);
 bool wf_wake(struct wf_worker *w, struct wf_fiber *fiber, uint64_t ticket, int code);
 /* After an interrupt bit was set in the life word of that generation: wakes the fiber from the park it is in, or asks the ring's owner (WK-1.4). */
 void wf_interrupt(struct wf_worker *w, struct wf_fiber *fiber, uint32_t generation);
+/* To the end of w's own ring, or to the injection queue when that is full; no notify. */
+void wf_queue_ready(struct wf_worker *w, struct wf_fiber *fiber);
 /* Puts a READY fiber into a queue and wakes a worker if one is needed. `soon`: it may run next on this worker. */
 void wf_make_ready(struct wf_worker *w, struct wf_fiber *fiber, bool soon);
 
@@ -179,11 +182,10 @@ void wf_switch_away(struct wf_worker *w,
 	struct wf_fiber *from); /* the fiber's `after` is set; returns when it runs again */
 void wf_switch_to(struct wf_worker *w, struct wf_fiber *to); /* from the scheduler's stack */
 void wf_arrive(struct wf_worker *w);			     /* W2 */
-void wf_switch_end(struct wf_worker *w, struct wf_fiber *next) __attribute__((noreturn));
 /* Makes a claimed UNSTARTED fiber runnable: takes its stack. */
 void wf_fiber_prepare(struct wf_worker *w, struct wf_fiber *fiber);
-/* Runs first on a new fiber's stack. */
-void wf_fiber_main(void *value) __attribute__((noreturn));
+/* Runs first on a new fiber's stack, and returns at the fiber's end. */
+struct wf_context_next wf_fiber_main(void *value);
 
 /* pick.c */
 struct wf_fiber *wf_pick(struct wf_worker *w); /* the next fiber of w's own queues, RUNNING and prepared, or NULL */
@@ -193,6 +195,8 @@ struct wf_fiber *wf_claim_entry(uint64_t entry);
  * a lone unstarted fiber. */
 struct wf_fiber *wf_steal_work(struct wf_worker *w, bool greedy);
 bool wf_work_visible(struct wf_worker *w); /* ID-1.6: is there anything w could run? */
+/* Room for one more unstarted fiber: drops tombstones from the old end, else grows. False: no memory. */
+bool wf_deque_make_room_self(struct wf_worker *w);
 uint64_t wf_entry_of(const struct wf_fiber *fiber);
 
 /* worker.c */
