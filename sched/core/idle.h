@@ -15,6 +15,8 @@
  *               ID-1.1 publish: RMW on the queue's word  ID-1.4 leave searching: RMW searching
  *               ID-1.2 load searching; > 0: done         ID-1.5 announce: RMW the bitmap
  *               ID-1.3 load the bitmap; claim one bit    ID-1.6 load every queue; work: withdraw
+ *               ID-1.7 a claim that fails takes its count
+ *               back, and looks again if it was the only one
  *          A publisher that saw a searcher (ID-1.2) precedes that searcher's ID-1.4 and so its ID-1.6.
  * Tests    tests/model/idle_model (each step deleted in turn), tests/core/idle_test.cc
  */
@@ -71,35 +73,57 @@ static inline bool wf_idle_withdraw(struct wf_idle *idle, uint32_t worker)
 	return (wf_and_sc64(&idle->sleepers[worker / 64], ~bit) & bit) != 0;
 }
 
-/* Takes one given worker out of sleep. True: the caller owes it an interrupt. It counts as searching (I2). */
-static inline bool wf_idle_claim_one(struct wf_idle *idle, uint32_t worker)
+/* A sleeping worker, or -1. */
+static inline int wf_idle_find(const struct wf_idle *idle)
+{
+	for (uint32_t i = 0; i < wf_idle_words(idle); i++) {
+		uint64_t bits = wf_load_sc64(&idle->sleepers[i]); /* ID-1.3 */
+		if (bits != 0)
+			return (int)(i * 64 + (uint32_t)__builtin_ctzll(bits));
+	}
+	return -1;
+}
+
+enum wf_claim { WF_CLAIMED, WF_CLAIM_LOST, WF_CLAIM_LOST_LAST };
+
+/* I2: counted first, for the sleeper may run at once. A claim that fails takes its count back; LOST_LAST: it was the only one. */
+static inline enum wf_claim wf_idle_claim(struct wf_idle *idle, uint32_t worker)
 {
 	uint64_t bit = UINT64_C(1) << (worker % 64);
-	wf_a64 *word = &idle->sleepers[worker / 64];
-	if ((wf_load_sc64(word) & bit) == 0) /* ID-1.3 */
-		return false;
-	wf_add_sc32(&idle->searching, 1); /* before the claim: the sleeper may run at once */
-	if (wf_and_sc64(word, ~bit) & bit)
-		return true;
-	wf_sub_sc32(&idle->searching, 1);
-	return false;
+	wf_add_sc32(&idle->searching, 1);
+	if (wf_and_sc64(&idle->sleepers[worker / 64], ~bit) & bit)
+		return WF_CLAIMED;
+	return wf_sub_sc32(&idle->searching, 1) == 1 ? WF_CLAIM_LOST_LAST : WF_CLAIM_LOST;
 }
 
 /* After ID-1.1. Returns the worker to interrupt, or -1. */
 static inline int wf_idle_claim_any(struct wf_idle *idle)
 {
-	if (wf_load_sc32(&idle->searching) != 0) /* ID-1.2 */
-		return -1;
-	for (uint32_t i = 0; i < wf_idle_words(idle); i++) {
-		uint64_t bits = wf_load_sc64(&idle->sleepers[i]); /* ID-1.3 */
-		while (bits != 0) {
-			uint32_t worker = i * 64 + (uint32_t)__builtin_ctzll(bits);
-			if (wf_idle_claim_one(idle, worker))
-				return (int)worker;
-			bits &= bits - 1;
-		}
+	for (;;) {
+		if (wf_load_sc32(&idle->searching) != 0) /* ID-1.2 */
+			return -1;
+		int worker = wf_idle_find(idle);
+		if (worker < 0)
+			return -1;
+		enum wf_claim claim = wf_idle_claim(idle, (uint32_t)worker);
+		if (claim == WF_CLAIMED)
+			return worker;
+		if (claim == WF_CLAIM_LOST)
+			return -1;
+		/* ID-1.7: another publisher may have seen this count and left its work to a searcher that there never was. */
 	}
-	return -1;
+}
+
+/* Takes one given worker out of sleep. Returns the worker to interrupt, which may be another one (ID-1.7), or -1. */
+static inline int wf_idle_claim_one(struct wf_idle *idle, uint32_t worker)
+{
+	uint64_t bit = UINT64_C(1) << (worker % 64);
+	if ((wf_load_sc64(&idle->sleepers[worker / 64]) & bit) == 0) /* ID-1.3 */
+		return -1;
+	enum wf_claim claim = wf_idle_claim(idle, worker);
+	if (claim == WF_CLAIMED)
+		return (int)worker;
+	return claim == WF_CLAIM_LOST_LAST ? wf_idle_claim_any(idle) : -1; /* ID-1.7 */
 }
 
 WF_OWNER_CODE_END

@@ -70,8 +70,9 @@ void wf_runtime_notify(struct wf_runtime *rt)
 
 void wf_worker_notify_one(struct wf_runtime *rt, uint32_t worker)
 {
-	if (wf_idle_claim_one(&rt->idle, worker)) /* ID-1.3 */
-		interrupt(rt, worker);
+	int target = wf_idle_claim_one(&rt->idle, worker); /* ID-1.3 */
+	if (target >= 0)
+		interrupt(rt, (uint32_t)target);
 }
 
 void wf_op_complete(struct wf_worker *w, struct wf_op *op, int32_t result)
