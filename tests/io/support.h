@@ -167,10 +167,13 @@ template <typename Condition>
 inline bool until(Condition condition)
 {
 	weft_ns limit = weft_after(PATIENCE);
-	while (!condition()) {
+	for (int looks = 0; !condition(); looks++) {
 		if (weft_now() > limit)
 			return false;
-		weft_sleep(100 * WEFT_US);
+		if (looks < 20)
+			weft_yield();
+		else
+			weft_sleep(100 * WEFT_US);
 	}
 	return true;
 }
