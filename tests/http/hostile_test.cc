@@ -14,6 +14,7 @@ namespace
 {
 
 using namespace harness;
+using namespace std::string_literals;
 
 void ExpectServes(const Server &server)
 {
@@ -60,7 +61,7 @@ TEST(Hostile, RefusedWithTheStatusOfItsFault)
 		{"bare LF", "GET / HTTP/1.1\nHost: x\n\n", 400},
 		{"fold", Get("/", "A: b\r\n c\r\n"), 400},
 		{"space before the colon", Get("/", "A : b\r\n"), 400},
-		{"NUL", Get("/", std::string("A: b\0c\r\n", 8)), 400},
+		{"NUL", Get("/", "A: b\0c\r\n"s), 400},
 		{"no Host", "GET / HTTP/1.1\r\n\r\n", 400},
 		{"two Hosts", Get("/", "Host: y\r\n"), 400},
 		{"HTTP/0.9", "GET /\r\n\r\n", 400},

@@ -13,6 +13,8 @@ extern "C" {
 namespace
 {
 
+using namespace std::string_literals;
+
 /* The path, or "!" and the status. */
 std::string Take(const std::string &target, size_t size = PATH_BYTES_MAX)
 {
@@ -53,7 +55,7 @@ TEST(Path, RefusesWhatOthersReadOtherwise)
 	for (const char *target : {"", "a", "*", "?", "/a%2fb", "/a%2Fb", "/%00", "/a%0d%0aX:b",
 		     "/%", "/%1", "/%zz", "/%7f", "/a#b", "http://host", "https://host/a"})
 		EXPECT_EQ(Take(target), "!400") << target;
-	EXPECT_EQ(Take(std::string("/a\0b", 4)), "!400");
+	EXPECT_EQ(Take("/a\0b"s), "!400");
 }
 
 TEST(Path, HiddenAndEndlessNamesAreNotFound)

@@ -16,6 +16,8 @@ extern "C" {
 namespace
 {
 
+using namespace std::string_literals;
+
 const struct limits kLimits = {.request_line = 256,
 	.headers = 8,
 	.header_bytes = 512,
@@ -149,7 +151,7 @@ TEST(Request, RefusedAsMalformed)
 		"GET /a b HTTP/1.1\r\nHost: x\r\n\r\n",
 		"GET / HTTP/1.1 \r\nHost: x\r\n\r\n",
 		"GET\t/ HTTP/1.1\r\nHost: x\r\n\r\n",
-		std::string("GET /\0 HTTP/1.1\r\nHost: x\r\n\r\n", 30),
+		"GET /\0 HTTP/1.1\r\nHost: x\r\n\r\n"s,
 		"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
 		"\x16\x03\x01\x02",
 		/* fields */
@@ -165,7 +167,7 @@ TEST(Request, RefusedAsMalformed)
 		Get("A B: c\r\n"),
 		Get("A: b\x01\r\n"),
 		Get("A: \x7f\r\n"),
-		Get(std::string("A: b\0\r\n", 7)),
+		Get("A: b\0\r\n"s),
 		Get("A(: b\r\n"),
 		/* lengths */
 		Post("Content-Length: 5\r\nContent-Length: 5\r\n", "hello"),

@@ -47,9 +47,10 @@ static void take(struct server *server, int fd)
 	if (__atomic_add_fetch(&server->live, 1, __ATOMIC_SEQ_CST) > server->live_max)
 		goto full;
 	slot = &server->slots[fd];
+	/* Rule S1: behind whatever the connection that had this number before did to its slot. */
+	__atomic_exchange_n(&slot->idle, 0, __ATOMIC_SEQ_CST);
 	slot->server = server;
 	slot->fd = fd;
-	__atomic_store_n(&slot->idle, 0, __ATOMIC_SEQ_CST);
 	if (weft_go(connection_main, slot) < 0)
 		goto full;
 	server_count(server, EVENT_CONNECTIONS, 1);

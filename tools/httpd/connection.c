@@ -27,7 +27,8 @@
 
 struct connection {
 	struct server *server;
-	struct slot *slot;
+	struct slot *slot; /* of the descriptor; not touched behind its close */
+	int fd;
 	weft_ns receive_by;
 	bool ends;	/* no further request is answered */
 	bool lingers;	/* the client may not have sent its last: see linger() */
@@ -272,7 +273,7 @@ static size_t receive(struct connection *connection, char **data)
 		size = HTTPD_BLOCK_BYTES;
 	}
 	weft_deadline(connection->receive_by);
-	got = weft_recv(slot->fd, *data, size, 0);
+	got = weft_recv(connection->fd, *data, size, 0);
 	__atomic_store_n(&slot->idle, 0, __ATOMIC_SEQ_CST);
 	if (got <= 0) {
 		account_for_end(connection, got);
@@ -302,11 +303,10 @@ static void linger(struct connection *connection)
 	size_t left = HTTPD_LINGER_BYTES;
 
 	weft_deadline(weft_after(HTTPD_LINGER_TIMEOUT));
-	if (weft_shutdown(connection->slot->fd, SHUT_WR) < 0)
+	if (weft_shutdown(connection->fd, SHUT_WR) < 0)
 		return;
 	while (left > 0) {
-		ssize_t got =
-			weft_recv(connection->slot->fd, connection->in, sizeof(connection->in), 0);
+		ssize_t got = weft_recv(connection->fd, connection->in, sizeof(connection->in), 0);
 
 		if (got <= 0)
 			return;
@@ -339,12 +339,13 @@ void *connection_main(void *arg)
 	weft_set_name("connection");
 	connection.server = server;
 	connection.slot = slot;
+	connection.fd = slot->fd;
 	connection.ends = false;
 	connection.lingers = false;
 	connection.in_block = NULL;
 	connection.date.second = 0;
 	request_init(&connection.request, limits_of(&connection));
-	outbox_init(&connection.out, server, slot->fd);
+	outbox_init(&connection.out, server, connection.fd);
 	receive_within(&connection, limits_of(&connection)->idle_timeout);
 	while ((got = receive(&connection, &data)) > 0 && answer_all(&connection, data, got))
 		fit_input(&connection, got);
@@ -355,7 +356,8 @@ void *connection_main(void *arg)
 	free(connection.in_block);
 	outbox_shrink(&connection.out);
 	request_end(&connection.request);
-	weft_close(slot->fd);
+	__atomic_store_n(&slot->idle, 0, __ATOMIC_SEQ_CST); /* rule S1: the last touch */
+	weft_close(connection.fd);
 	server_leave(server);
 	return NULL;
 }

@@ -4,8 +4,9 @@
  * What   One acceptor fiber per worker takes connections from the one listening socket; each
  *        connection is a fiber of its own (connection.c) from accept to close. The main fiber waits
  *        for the word to stop and then ends the server gracefully (server.c).
- * Rules  S1 a connection's slot is the one at the index of its descriptor, and belongs to its fiber
- *           while that descriptor is open.
+ * Rules  S1 a connection's slot is the one at the index of its descriptor. It belongs to the
+ *           acceptor that got the descriptor, then to the connection's fiber until just before its
+ *           close: from the close on the number, and the slot, may be another connection's.
  *        S2 stopping meets idling: a connection sets slot.idle and then looks at draining; the main
  *           fiber sets draining and then looks at slot.idle. Both are sequentially consistent, so
  *           at least one of them sees the other, and no idle connection outlives the stop

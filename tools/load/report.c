@@ -65,7 +65,7 @@ int report_init(struct report *report, const struct run *run)
 	for (unsigned i = 0; i < run->hist_count; i++)
 		hist_merge(&report->latency, &run->hists[i]);
 	for (unsigned i = 0; i < COUNTER_ROWS; i++)
-		add_tally(&report->sum, &run->tallies[i]);
+		add_tally(&report->sum, &run->rows[i].tally);
 	for (unsigned i = 0; i < FAILURE_KINDS; i++)
 		report->failures += report->sum.failures[i];
 	report->elapsed_s = (double)(run->finished - run->start) / 1e9;

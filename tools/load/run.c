@@ -98,11 +98,11 @@ static int make_tables(struct run *run)
 
 	run->fds = malloc(options->connections * sizeof(*run->fds));
 	run->lanes = calloc(options->connections, sizeof(weft_fiber *)); /* or of the openers */
-	run->tallies = aligned_alloc(64, COUNTER_ROWS * sizeof(*run->tallies));
+	run->rows = aligned_alloc(64, COUNTER_ROWS * sizeof(*run->rows));
 	run->hists = calloc(COUNTER_ROWS, sizeof(*run->hists));
-	if (!run->fds || !run->lanes || !run->tallies || !run->hists)
+	if (!run->fds || !run->lanes || !run->rows || !run->hists)
 		return fail("memory for the run", -ENOMEM);
-	memset(run->tallies, 0, COUNTER_ROWS * sizeof(*run->tallies));
+	memset(run->rows, 0, COUNTER_ROWS * sizeof(*run->rows));
 	for (unsigned i = 0; i < options->connections; i++)
 		run->fds[i] = -1;
 	return 0;
@@ -142,7 +142,7 @@ void run_free(struct run *run)
 	if (run->signal_fd > 0)
 		close(run->signal_fd);
 	free(run->hists);
-	free(run->tallies);
+	free(run->rows);
 	free(run->lanes);
 	free(run->fds);
 	free(run->request);
@@ -330,7 +330,7 @@ static uint64_t sum_of(const struct run *run, size_t offset)
 	uint64_t sum = 0;
 
 	for (unsigned i = 0; i < COUNTER_ROWS; i++)
-		sum += counter_get((const uint64_t *)((const char *)&run->tallies[i] + offset));
+		sum += counter_get((const uint64_t *)((const char *)&run->rows[i].tally + offset));
 	return sum;
 }
 

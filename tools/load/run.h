@@ -47,6 +47,11 @@ struct tally {
 	uint64_t unsent;  /* open loop: due, and never sent */
 	uint64_t late;	  /* open loop: sent more than RUN_LATE after they were due */
 	uint64_t lag_max; /* open loop: how much at most */
+};
+
+/* A row on cache lines of its own. */
+struct tally_row {
+	struct tally tally;
 } __attribute__((aligned(64)));
 
 /* A request sent this long after its time is called late in the report. */
@@ -60,7 +65,7 @@ struct run {
 	size_t request_len; /* of one of them */
 	int *fds;	    /* of the connections; -1: not open */
 	int signal_fd;
-	struct tally *tallies; /* COUNTER_ROWS */
+	struct tally_row *rows; /* COUNTER_ROWS */
 	struct hist *hists; /* COUNTER_ROWS, nanoseconds; those of workers that do not exist are empty */
 	unsigned hist_count;
 	uint64_t claimed; /* of options->requests, closed loop */
@@ -87,7 +92,7 @@ struct lane {
 
 static inline struct tally *run_tally(struct run *run)
 {
-	return &run->tallies[counter_row()];
+	return &run->rows[counter_row()].tally;
 }
 
 static inline void run_fail(struct run *run, enum failure failure, uint64_t count)
