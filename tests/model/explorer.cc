@@ -4,8 +4,8 @@
  * What     model threads are stacks of our own, switched by the production switch. Before each step a thread hands its operation
  *          to the explorer, which carries it out when it chooses that thread. Going back to an earlier state is copying the block, the
  *          stacks and the buffers back: nothing is run twice.
- * Rules    V1 a state is the 64-bit hash of the block, the buffers and the stacks with the registers saved on them. Two states of
- *             one hash would hide one of them: at a million states the odds are one in ten million.
+ * Rules    V1 a state is the 64-bit hash of the block, the buffers, the operations asked for, and the stacks with the registers saved
+ *             on them. Two states of one hash would hide one of them: at a million states the odds are one in ten million.
  *          V2 one exploration at a time: the model's calls find it by a global.
  */
 #include "tests/model/explorer.h"
@@ -43,7 +43,7 @@ struct Store {
 	Place place;
 };
 
-enum class Kind { kLoad, kRmw, kStep, kWait, kChoose, kEnded };
+enum class Kind { kLoad, kRmw, kStep, kWait, kChoose, kFull, kEnded };
 
 struct Operation {
 	Kind kind;
@@ -152,7 +152,7 @@ public:
 	uint64_t ask();
 	void hold(const Store &store);
 	void fail(const char *format, va_list values);
-	static void thread_main(void *);
+	static wf_context_next thread_main(void *);
 
 private:
 	void start();
@@ -201,7 +201,7 @@ uint64_t read_word(const void *at, size_t size)
 	return value;
 }
 
-void Explorer::thread_main(void *)
+wf_context_next Explorer::thread_main(void *)
 {
 	now->program_->thread[now->current_].main(now->program_->thread[now->current_].argument);
 	now->prepare(Kind::kEnded, "ended", nullptr, 0);
@@ -229,8 +229,10 @@ uint64_t Explorer::ask()
 void Explorer::hold(const Store &store)
 {
 	Thread &thread = thread_[current_];
-	if (thread.stored == kBufferMax)
-		die("more stores wait than a buffer holds: raise kBufferMax");
+	if (thread.stored == kBufferMax) {
+		prepare(Kind::kFull, "finds room in its buffer", nullptr, 0);
+		ask();
+	}
 	thread.store[thread.stored++] = store;
 }
 
@@ -257,8 +259,8 @@ void Explorer::start()
 	memset(stack_, 0, sizeof(stack_));
 	for (uint32_t i = 0; i < program_->threads; i++) {
 		thread_[i] = Thread();
-		thread_[i].sp = wf_context_make(stack_top(i), thread_main);
-		run(i);
+		current_ = i;
+		wf_context_start(&own_sp_, wf_context_make(stack_top(i), thread_main), nullptr);
 	}
 }
 
@@ -319,7 +321,7 @@ Event Explorer::apply(const Choice &choice)
 		event.after = read_word(store.at, store.size);
 		return event;
 	}
-	if (op.kind != Kind::kLoad)
+	if (op.kind != Kind::kLoad && op.kind != Kind::kFull)
 		while (thread.stored > 0)
 			flush(thread, 0);
 	thread.result = choice.which;
@@ -344,6 +346,10 @@ void Explorer::list_choices_of(std::vector<Choice> *choices, uint32_t i) const
 	const Operation &op = thread_[i].next;
 	switch (op.kind) {
 	case Kind::kEnded:
+		break;
+	case Kind::kFull:
+		if (thread_[i].stored < kBufferMax)
+			choices->push_back({Choice::kRun, i, 0});
 		break;
 	case Kind::kWait:
 		if (read_word(op.at, sizeof(uint32_t)) != 0)
@@ -386,12 +392,16 @@ uint64_t Explorer::hash() const
 	for (uint32_t i = 0; i < program_->threads; i++) {
 		const Thread &thread = thread_[i];
 		const char *sp = static_cast<const char *>(thread.sp);
+		/* What the operation asks for may stand nowhere else any more. */
+		hash = mix(hash, reinterpret_cast<uintptr_t>(thread.next.at));
+		hash = mix(mix(hash, thread.next.operand), thread.next.expect);
 		hash = mix(hash, reinterpret_cast<uintptr_t>(sp));
 		for (; sp < stack_[i] + kStackBytes; sp += 8)
 			hash = mix(hash, read_word(sp, 8));
-		for (size_t k = 0; k < thread.stored; k++)
-			hash = mix(mix(hash, reinterpret_cast<uintptr_t>(thread.store[k].at)),
-				thread.store[k].value);
+		for (size_t k = 0; k < thread.stored; k++) {
+			hash = mix(hash, reinterpret_cast<uintptr_t>(thread.store[k].at));
+			hash = mix(mix(hash, thread.store[k].value), thread.store[k].release);
+		}
 		hash = mix(hash, thread.stored);
 	}
 	return hash;

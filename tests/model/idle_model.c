@@ -6,7 +6,7 @@
  * Law      when nothing can go on, no work is queued where a worker sleeps. No work is run twice. A worker is interrupted at most once
  *          for each time it announced its sleep. The searching count is never negative, and zero at the end. Nobody is woken while
  *          somebody searches.
- * Switches WITHOUT_x leaves out a step of a .c file, for the table of mutants.
+ * Switches WITHOUT_x leaves out a step of a .c file, x_BEFORE_y and x_AFTER_y move one; for mutants.ini.
  */
 #include "sched/core/idle.h"
 #include "sched/core/ready.h"
@@ -16,6 +16,9 @@
 #define WORKERS 2
 #define RINGS 2 /* of publishers that are workers and never come back to their ring */
 #define SLOTS 4
+/* Who notifies: threads that publish, then the workers as searchers. */
+#define FIRST_SEARCHER 3
+#define PUBLISHERS (FIRST_SEARCHER + WORKERS)
 
 static struct {
 	struct wf_idle idle;
@@ -28,17 +31,22 @@ static struct {
 	uint32_t interrupts[WORKERS]; /* sent and not yet received */
 	uint32_t announced[WORKERS];  /* and neither claimed nor withdrawn */
 	uint32_t asleep[WORKERS];
-	uint32_t alarms;	      /* waits that may still end by themselves, as by a timer */
-	uint32_t run[8];	      /* how often each item was run */
-	uint32_t was_zero[RINGS + 2]; /* a publisher: has `searching` been 0 since it began to notify? */
+	uint32_t alarms; /* waits that may still end by themselves, as by a timer */
+	uint32_t published, taken;
+	uint32_t run[8];	       /* how often each item of a ring was run */
+	uint32_t was_zero[PUBLISHERS]; /* a publisher: has `searching` been 0 since it began to notify? */
 } s;
 
 _Static_assert(sizeof(s) % 8 == 0, "the explorer reads words");
 
 static void interrupt(uint32_t worker)
 {
+#ifdef WITHOUT_INTERRUPT
+	(void)worker;
+#else
 	model_step("interrupt");
 	s.interrupts[worker]++;
+#endif
 }
 
 /* The ghosts of a claim. */
@@ -74,6 +82,7 @@ static void notify_one(uint32_t worker)
 /* runtime.c: wf_inject and wf_runtime_notify. */
 static void submitter(uint32_t publisher)
 {
+	s.published++;
 #ifdef WITHOUT_PUBLISH_RMW
 	wf_store_rel32(&s.injected, wf_load_rlx32(&s.injected) + 1);
 #else
@@ -85,6 +94,7 @@ static void submitter(uint32_t publisher)
 /* A worker that makes two fibers ready and then runs one of its own for ever. */
 static void publish(uint32_t ring, uintptr_t item)
 {
+	s.published++;
 	wf_ready_push(&s.ring[ring], (void *)item, true);
 	notify(ring);
 }
@@ -103,8 +113,13 @@ static void busy_twice(uint32_t ring)
 /* park.c: push_inbox. */
 static void pinner(uint32_t worker)
 {
+	s.published++;
+#ifdef WITHOUT_PUBLISH_RMW
+	wf_store_rel32(&s.inbox[worker], 1);
+#else
 	uint32_t empty = 0;
 	wf_cas_sc32(&s.inbox[worker], &empty, 1);
+#endif
 	notify_one(worker);
 }
 
@@ -153,15 +168,23 @@ static bool work_visible(uint32_t worker)
 static void sleep_in_ring(uint32_t worker, bool *searching)
 {
 	bool awake = false;
-#ifdef WITHOUT_RECHECK_AFTER
+#ifdef RECHECK_BEFORE_ANNOUNCE
 	awake = work_visible(worker);
 #endif
+#ifdef LEAVE_AFTER_RECHECK
+	wf_idle_announce(&s.idle, worker, false);
+#else
 	wf_idle_announce(&s.idle, worker, *searching); /* ID-1.4, ID-1.5 */
+#endif
 	s.announced[worker] = 1;
-	*searching = false;
-#if !defined(WITHOUT_RECHECK) && !defined(WITHOUT_RECHECK_AFTER)
+#if !defined(WITHOUT_RECHECK) && !defined(RECHECK_BEFORE_ANNOUNCE)
 	awake = work_visible(worker); /* ID-1.6 */
 #endif
+#ifdef LEAVE_AFTER_RECHECK
+	if (*searching)
+		wf_sub_sc32(&s.idle.searching, 1);
+#endif
+	*searching = false;
 	if (!awake) {
 		s.asleep[worker] = 1;
 		model_wait("sleeps in its ring", &s.interrupts[worker], &s.alarms);
@@ -169,9 +192,8 @@ static void sleep_in_ring(uint32_t worker, bool *searching)
 		s.interrupts[worker] = 0;
 	}
 	bool by_itself = wf_idle_withdraw(&s.idle, worker);
-	if (by_itself != (s.announced[worker] == 1))
-		model_fail("worker %u is wrong about who took it out of sleep", worker);
-	s.announced[worker] = 0;
+	if (by_itself)
+		s.announced[worker] = 0;
 #ifndef WITHOUT_COUNTING_THE_WOKEN
 	if (!by_itself)
 		*searching = true; /* I2 */
@@ -187,7 +209,7 @@ static void stop_searching(uint32_t worker, bool *searching)
 	bool last = wf_idle_search_found(&s.idle);
 #ifndef WITHOUT_CHAIN
 	if (last)
-		notify(RINGS + worker);
+		notify(FIRST_SEARCHER + worker);
 #else
 	(void)last;
 #endif
@@ -203,6 +225,7 @@ static void worker_loop(uint32_t worker, bool endless)
 			found = steal();
 		}
 		if (found) {
+			s.taken++;
 			stop_searching(worker, &searching);
 			if (endless)
 				return;
@@ -229,7 +252,7 @@ static void check(void)
 	if (searching < 0)
 		model_fail("the searching count is below zero");
 	if (searching == 0)
-		for (uint32_t i = 0; i < RINGS + 2; i++)
+		for (uint32_t i = 0; i < PUBLISHERS; i++)
 			s.was_zero[i] = 1;
 	for (uint32_t i = 0; i < 8; i++)
 		if (s.run[i] > 1)
@@ -238,11 +261,11 @@ static void check(void)
 
 static void finish(void)
 {
-	bool shared = s.injected.v != 0;
-	for (uint32_t ring = 0; ring < RINGS; ring++)
-		shared = shared || s.ring[ring].head.v != s.ring[ring].tail.v;
 	for (uint32_t i = 0; i < WORKERS; i++)
-		if (s.asleep[i] && (shared || s.inbox[i].v != 0))
+		if (s.asleep[i] && !s.announced[i])
+			model_fail("worker %u was claimed and never interrupted", i);
+	for (uint32_t i = 0; i < WORKERS; i++)
+		if (s.asleep[i] && s.taken < s.published)
 			model_fail("lost wake-up: work is queued, nobody moves, worker %u sleeps", i);
 	if (s.idle.searching.v != 0)
 		model_fail("the searching count ends at %u", s.idle.searching.v);
@@ -310,6 +333,9 @@ static void four_workers(void)
 static const struct model_program programs[] = {
 	{"two submits, one worker", one_worker, 3,
 		{{"submit 0", submitter, 0}, {"submit 1", submitter, 1}, {"worker 0", worker, 0}}},
+	{"three submits, one worker", one_worker, 4,
+		{{"submit 0", submitter, 0}, {"submit 1", submitter, 1}, {"submit 2", submitter, 2},
+			{"worker 0", worker, 0}}},
 	{"a pinned fiber, a submit and an alarm, one worker", one_worker_and_alarm, 3,
 		{{"pinner", pinner, 0}, {"submit 1", submitter, 1}, {"worker 0", worker, 0}}},
 	{"a busy worker with two fibers, two workers", three_workers, 3,
