@@ -35,7 +35,7 @@
 
 /* Buffers inside a connection's frame: an ordinary request and its response fit, and with the calls
  * below it the frame stays on one page of stack, which is what an idle connection costs. */
-#define HTTPD_INLINE_BYTES 640u
+#define HTTPD_INLINE_BYTES 512u
 /* What a connection borrows from the heap while bodies, batches and files do not fit above. It is
  * also the bound of what pipelined requests can pile up: then it is sent. */
 #define HTTPD_BLOCK_BYTES 32768u
