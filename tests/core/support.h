@@ -50,8 +50,8 @@ constexpr bool tsan = false;
 #endif
 constexpr bool sanitized = asan || tsan;
 
-/* ThreadSanitizer knows 8,128 contexts at most; other tests' threads and a margin are left out. */
-constexpr long fibers_max = tsan ? 4000 : 1000000000;
+/* ThreadSanitizer knows 8,128 contexts; LeakSanitizer reads every stack, eight times as large as usual. */
+constexpr long fibers_max = tsan ? 3000 : asan ? 1500 : 1000000000;
 
 /* How often: the full number, or what instrumented code does in the same time. */
 constexpr long times(long normal, long with_sanitizer)
