@@ -71,6 +71,7 @@ def compile_case(arguments, scratch, number, case):
     command += [f"-D{case['define']}"] if "define" in case else []
     for path in paths:
         command += ["-iquote", path]
+    command += ["-I", os.path.join(arguments.root, "include")]
     run = subprocess.run(command + ["-c", source, "-o", result], capture_output=True, text=True, check=False)
     if run.returncode != 0:
         raise TableError(f"[{case['name']}] does not compile:\n{run.stderr}")

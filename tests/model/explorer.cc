@@ -5,7 +5,7 @@
  *          to the explorer, which carries it out when it chooses that thread. Going back to an earlier state is copying the block, the
  *          stacks and the buffers back: nothing is run twice.
  * Rules    V1 a state is the 64-bit hash of the block, the buffers, the operations asked for, and the stacks with the registers saved
- *             on them. Two states of one hash would hide one of them: at a million states the odds are one in ten million.
+ *             on them. Two states of one hash would hide one of them: at a million states the odds are below one in ten million.
  *          V2 one exploration at a time: the model's calls find it by a global.
  */
 #include "tests/model/explorer.h"
@@ -43,7 +43,7 @@ struct Store {
 	Place place;
 };
 
-enum class Kind { kLoad, kRmw, kStep, kWait, kChoose, kFull, kEnded };
+enum class Kind { kLoad, kRmw, kStep, kWait, kFull, kEnded };
 
 struct Operation {
 	Kind kind;
@@ -53,7 +53,6 @@ struct Operation {
 	model_update rmw;
 	uint64_t operand, expect;
 	uint32_t *alarms;
-	uint32_t choices;
 };
 
 struct Thread {
@@ -67,7 +66,7 @@ struct Thread {
 struct Choice {
 	enum { kRun, kAlarm, kFlush } kind;
 	uint32_t thread;
-	size_t which; /* the store, or the number chosen */
+	size_t which; /* of the buffer's stores */
 };
 
 /* For the report. */
@@ -324,15 +323,12 @@ Event Explorer::apply(const Choice &choice)
 	if (op.kind != Kind::kLoad && op.kind != Kind::kFull)
 		while (thread.stored > 0)
 			flush(thread, 0);
-	thread.result = choice.which;
 	if (op.kind == Kind::kLoad)
 		thread.result = event.before = event.after = load(thread);
 	if (op.kind == Kind::kRmw) {
 		thread.result = event.before = update(thread);
 		event.after = read_word(op.at, op.size);
 	}
-	if (op.kind == Kind::kChoose)
-		event.after = choice.which;
 	if (choice.kind == Choice::kAlarm) {
 		--*op.alarms;
 		event.place.name = "an alarm ends the wait";
@@ -355,11 +351,7 @@ void Explorer::list_choices_of(std::vector<Choice> *choices, uint32_t i) const
 		if (read_word(op.at, sizeof(uint32_t)) != 0)
 			choices->push_back({Choice::kRun, i, 0});
 		if (op.alarms != nullptr && *op.alarms != 0)
-			choices->push_back({Choice::kAlarm, i, 1});
-		break;
-	case Kind::kChoose:
-		for (size_t which = 0; which < op.choices; which++)
-			choices->push_back({Choice::kRun, i, which});
+			choices->push_back({Choice::kAlarm, i, 0});
 		break;
 	default:
 		choices->push_back({Choice::kRun, i, 0});
@@ -450,11 +442,12 @@ void Explorer::print(size_t number, const Event &event, size_t *used)
 		snprintf(place, sizeof(place), "%s:%d", slash != nullptr ? slash + 1 : file,
 			event.place.line);
 	char effect[128] = "";
-	if (event.at != nullptr && file != nullptr)
-		snprintf(effect, sizeof(effect), "%s %#llx%s%.0llx", model_->name(event.at),
-			static_cast<unsigned long long>(event.before),
-			event.before != event.after ? " -> 0x" : "",
-			event.before != event.after ? static_cast<unsigned long long>(event.after) : 0);
+	unsigned long long before = event.before, after = event.after;
+	if (event.at != nullptr && file != nullptr && before == after)
+		snprintf(effect, sizeof(effect), "%s %#llx", model_->name(event.at), before);
+	else if (event.at != nullptr && file != nullptr)
+		snprintf(effect, sizeof(effect), "%s %#llx -> %#llx", model_->name(event.at),
+			before, after);
 	int wrote = snprintf(out, room, "%4zu  %-12s %-18s %s%s  %s\n", number,
 		program_->thread[event.thread].name, place, event.flush ? "now visible: " : "",
 		event.place.name, effect);
@@ -571,13 +564,6 @@ void model_wait(const char *what, const uint32_t *word, uint32_t *alarms)
 	op.at = const_cast<uint32_t *>(word);
 	op.alarms = alarms;
 	now->ask();
-}
-
-uint32_t model_choose(const char *what, uint32_t n)
-{
-	Operation &op = now->prepare(Kind::kChoose, what, nullptr, 0);
-	op.choices = n;
-	return static_cast<uint32_t>(now->ask());
 }
 
 void model_fail(const char *format, ...)

@@ -4,7 +4,7 @@
  * What     a model is a few threads over one block of state. The explorer runs every interleaving of their steps, once for each
  *          distinct state, and stops at the first that the model calls wrong.
  * Rules    M1 all that threads share lies in the model's state block; it starts as zeros, then program.setup.
- *          M2 a step is one access of the atomics header, or one model_step, model_wait or model_choose, with the plain code up to the
+ *          M2 a step is one access of the atomics header, or one model_step or model_wait, with the plain code up to the
  *             next one. Plain fields of the block are the model's own notes, or what a model_step says is under a lock.
  *          M3 no loop waits for another thread but by model_wait.
  */
@@ -68,8 +68,6 @@ bool model_cas64(uint64_t *at, uint64_t *expect, uint64_t value, const char *fil
 void model_step(const char *what);
 /* Waits until *word is not 0. With `alarms`: returns without that too, as long as *alarms lasts. */
 void model_wait(const char *what, const uint32_t *word, uint32_t *alarms);
-/* Any number below n. */
-uint32_t model_choose(const char *what, uint32_t n);
 /* For threads, check and finish: this must not be. The first one counts. */
 void model_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
