@@ -4,6 +4,7 @@
  *
  * Law  however the bytes of a request are cut into pieces, the outcome is the same.
  */
+#include <random>
 #include <string>
 #include <vector>
 
@@ -276,6 +277,55 @@ TEST(Request, OneObjectReadsManyRequests)
 	}
 	EXPECT_EQ(done, 3u);
 	request_end(&request);
+}
+
+/* Bytes changed, dropped, doubled and inserted, by a seed: whatever comes of it is judged alike in
+ * all its cuts, and ASan and UBSan look on. */
+TEST(Request, MutantsAreJudgedAlikeHoweverCut)
+{
+	const std::string corpus[] = {
+		Get("A: b\r\nConnection: close\r\nIf-Modified-Since: then\r\n"),
+		Post("Content-Length: 12\r\nExpect: 100-continue\r\n", "hello, world"),
+		Post("Transfer-Encoding: chunked\r\n",
+			"5;a=b\r\nhello\r\n0c\r\nhello, world\r\n0\r\nT: 1\r\n\r\n"),
+		"GET http://host:80/a/%20b?c=d HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
+	};
+	const std::string spice = "\r\n\t :;,0123456789aAfF+-%/?#\x7f\x80\0"s;
+	std::mt19937 random(1);
+
+	for (int i = 0; i < 20000; i++) {
+		std::string bytes = corpus[random() % std::size(corpus)];
+		for (unsigned edits = 1 + random() % 4; edits > 0; edits--) {
+			const size_t at = random() % bytes.size();
+			const char byte = random() % 4 ? spice[random() % spice.size()]
+						       : static_cast<char>(random());
+
+			switch (random() % 4) {
+			case 0:
+				bytes[at] = byte;
+				break;
+			case 1:
+				bytes.insert(at, 1, byte);
+				break;
+			case 2:
+				bytes.erase(at, 1 + random() % 3);
+				break;
+			default:
+				bytes.insert(at, bytes.substr(random() % bytes.size(), random() % 9));
+			}
+			if (bytes.empty())
+				bytes = "x";
+		}
+		const Outcome whole = Feed(bytes, bytes.size());
+		const Outcome cut = Feed(bytes, 1 + random() % 9);
+
+		ASSERT_EQ(cut.event, whole.event) << bytes;
+		if (whole.event == REQUEST_DONE) {
+			ASSERT_EQ(cut.used, whole.used) << bytes;
+			ASSERT_EQ(cut.status, whole.status) << bytes;
+			ASSERT_EQ(cut.target, whole.target) << bytes;
+		}
+	}
 }
 
 } // namespace

@@ -4,6 +4,7 @@
  * Law  however the bytes are cut into pieces, the verdict is the same, and the next response's
  *      bytes are left.
  */
+#include <random>
 #include <string>
 
 #include <gtest/gtest.h>
@@ -148,6 +149,38 @@ TEST(Response, TheExpectedBody)
 	/* An error's body is not what was expected, and its status says so. */
 	EXPECT_EQ(FeedAllWays("HTTP/1.1 404 No\r\nContent-Length: 2\r\n\r\nno", rules).event,
 		RESPONSE_DONE);
+}
+
+/* As in request_test.cc: mutants of responses, by a seed. */
+TEST(Response, MutantsAreJudgedAlikeHoweverCut)
+{
+	const std::string corpus[] = {
+		"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nA: b\r\n\r\nhello",
+		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5;a=b\r\nhello\r\n0\r\nT: 1\r\n\r\n",
+		"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.0 404 Not Found\r\n\r\nhello",
+	};
+	const std::string spice = "\r\n\t :;0123456789afF+-";
+	struct response_rules rules = {};
+	std::mt19937 random(1);
+
+	rules.body_max = 1000;
+	rules.expect = "hello";
+	rules.expect_len = 5;
+	for (int i = 0; i < 20000; i++) {
+		std::string bytes = corpus[random() % std::size(corpus)];
+		for (unsigned edits = 1 + random() % 4; edits > 0; edits--) {
+			const size_t at = random() % bytes.size();
+
+			if (random() % 2)
+				bytes[at] = spice[random() % spice.size()];
+			else
+				bytes.insert(at, bytes.substr(random() % bytes.size(), random() % 9));
+		}
+		const Verdict whole = Feed(bytes, rules, bytes.size(), true);
+		const Verdict cut = Feed(bytes, rules, 1 + random() % 9, true);
+
+		ASSERT_EQ(cut.event, whole.event) << bytes;
+	}
 }
 
 } // namespace

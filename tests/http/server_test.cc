@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* server_test.cc - weft-httpd as its clients and its operator know it: keep-alive, pipelining,
  * files, graceful stop */
+#include <iterator>
 #include <memory>
+
+#include <sys/resource.h>
 
 #include "tests/http/harness.h"
 
@@ -207,6 +210,32 @@ TEST(Server, ManyConnectionsAtOnce)
 		ASSERT_TRUE(client->Send(Get("/")));
 	for (auto &client : clients)
 		ASSERT_EQ(Status(client->ReadResponse()), 200);
+}
+
+TEST(Server, HoldsTenThousandConnections)
+{
+	struct rlimit limit;
+	const long count = kSanitized ? 500 : 10000;
+
+	ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	if (limit.rlim_max < static_cast<rlim_t>(count) + 200)
+		GTEST_SKIP() << count << " connections need as many descriptors; the hard limit is "
+			     << limit.rlim_max;
+	Server server;
+	/* All are opened first, then used in turn: most of them are idle at any time. */
+	const Result load = Execute({Load(), "-q", "-c", std::to_string(count), "-f", "64", "-n",
+		std::to_string(2 * count), server.Url()});
+	EXPECT_EQ(load.status, 0) << load.err;
+	EXPECT_TRUE(Has(load.out, std::to_string(2 * count) + " answered as wanted, 0 errors"))
+		<< load.out;
+	if (!kSanitized) {
+		std::ifstream status("/proc/" + std::to_string(server.pid()) + "/status");
+		const std::string text{std::istreambuf_iterator<char>(status), {}};
+
+		EXPECT_LT(atol(text.c_str() + text.find("VmHWM:") + 6), 8 * count + 20000)
+			<< "KB for " << count;
+	}
+	EXPECT_EQ(Counter(server.Stop(), "connections"), count);
 }
 
 TEST(Server, OneConnectionTooManyIsToldSo)

@@ -254,7 +254,7 @@ static void *lane_main(void *arg)
 	return NULL;
 }
 
-/* Opens every openers-th connection. One that fails is tried again when its turn comes. */
+/* Opens every step-th connection. One that fails is tried again by its lane, and counted then. */
 struct opener {
 	struct run *run;
 	unsigned index;
@@ -275,10 +275,8 @@ static void *opener_main(void *arg)
 		error = client_connect(&lane, &run->fds[i]);
 		if (error == -ECANCELED)
 			break;
-		if (error < 0) {
+		if (error < 0)
 			__atomic_store_n(&run->last_connect_error, error, __ATOMIC_RELAXED);
-			run_fail(run, error == -ETIMEDOUT ? FAILURE_TIMEOUT : FAILURE_CONNECT, 1);
-		}
 	}
 	return NULL;
 }
