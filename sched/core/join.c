@@ -73,7 +73,7 @@ static void claim_child(struct wf_worker *w, struct wf_fiber *target)
 {
 	uint64_t word = wf_load_acq64(&target->word);
 	if (wf_ticket_phase(word) != WF_UNSTARTED || target->rt != w->rt || w->handoff != NULL ||
-		!wf_cas_acq_rel64(&target->word, &word, wf_ticket_with(word, WF_RUNNING)))
+		!wf_claim_fiber(w, target, word))
 		return;
 	wf_deque_drop_newest_self(&w->deque, wf_ticket_sequence(word) << 32 | target->index, w->shared);
 	wf_fiber_prepare(w, target);

@@ -29,14 +29,23 @@ static bool is_tombstone(uint64_t entry)
 		(uint32_t)wf_ticket_sequence(word) != (uint32_t)(entry >> 32);
 }
 
-struct wf_fiber *wf_claim_entry(uint64_t entry)
+bool wf_claim_fiber(const struct wf_worker *w, struct wf_fiber *fiber, uint64_t word)
+{
+	uint64_t running = wf_ticket_with(word, WF_RUNNING);
+	if (w->shared)
+		return wf_cas_acq_rel64(&fiber->word, &word, running);
+	wf_store_rlx64(&fiber->word, running); /* rlx: no other worker could claim it */
+	return true;
+}
+
+struct wf_fiber *wf_claim_entry(const struct wf_worker *w, uint64_t entry)
 {
 	struct wf_fiber *fiber = wf_fiber_at((uint32_t)entry);
 	uint64_t word = wf_load_acq64(&fiber->word);
 	if (wf_ticket_phase(word) != WF_UNSTARTED ||
 		(uint32_t)wf_ticket_sequence(word) != (uint32_t)(entry >> 32))
 		return NULL; /* a tombstone */
-	return wf_cas_acq_rel64(&fiber->word, &word, wf_ticket_with(word, WF_RUNNING)) ? fiber : NULL;
+	return wf_claim_fiber(w, fiber, word) ? fiber : NULL;
 }
 
 bool wf_deque_make_room_self(struct wf_worker *w)
@@ -119,7 +128,7 @@ static struct wf_fiber *take_unstarted(struct wf_worker *w, bool old_end)
 			raced = false;
 			continue;
 		}
-		struct wf_fiber *fiber = wf_claim_entry(entry);
+		struct wf_fiber *fiber = wf_claim_entry(w, entry);
 		if (fiber == NULL)
 			continue;
 		wf_fiber_prepare(w, fiber);
@@ -246,7 +255,7 @@ static struct wf_fiber *steal_from(struct wf_worker *w, struct wf_worker *victim
 		if (!wf_deque_steal(&victim->deque, &entry, &raced))
 			continue;
 		raced = true; /* a tombstone: go on */
-		struct wf_fiber *fiber = wf_claim_entry(entry);
+		struct wf_fiber *fiber = wf_claim_entry(w, entry);
 		if (fiber == NULL)
 			continue;
 		wf_bump(w, WF_STEALS, 1);

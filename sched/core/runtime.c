@@ -39,6 +39,7 @@ static struct wf_runtime *take_slot(void)
 		if (runtimes_used++ == 0) {
 			wf_fatal_who = describe_current;
 			wf_overflow_install();
+			wf_fork_install();
 		}
 	}
 	wf_lock_release(&table_lock);
@@ -134,7 +135,7 @@ static void *worker_thread(void *arg)
 	report(&rt->opened);
 	/* The extra one is the starter's, who has looked at all results: then all workers begin, or leave. */
 	wait_count(&rt->opened, rt->worker_count + 1);
-	if (!wf_load_sc32(&rt->leaving)) {
+	if (!wf_load_sc32(&rt->start_failed)) {
 		wf_worker_loop(w);
 		/* Nobody closes an engine that somebody may still interrupt: all loops have ended, and stop's own wakes too. */
 		report(&rt->left);
@@ -181,7 +182,7 @@ static int start_threads(struct wf_runtime *rt)
 		report(&rt->opened);
 		return 0;
 	}
-	wf_swap_sc32(&rt->leaving, 1);
+	wf_swap_sc32(&rt->start_failed, 1);
 	wf_swap_sc32(&rt->opened, rt->worker_count + 1);
 	wf_futex_wake(&rt->opened, UINT32_MAX);
 	join_threads(rt, started);
@@ -202,6 +203,7 @@ static void reset(struct wf_runtime *rt, const weft_config *config, const struct
 	wf_store_rlx32(&rt->stopping, 0);
 	wf_store_rlx32(&rt->leaving, 0);
 	wf_store_rlx32(&rt->opened, 0);
+	wf_store_rlx32(&rt->start_failed, 0);
 	wf_store_rlx32(&rt->left, 0);
 	wf_store_rlx32(&rt->ended, 0);
 	wf_store_rlx64(&rt->outside_spawned, 0);

@@ -190,7 +190,9 @@ struct wf_context_next wf_fiber_main(void *value);
 /* pick.c */
 struct wf_fiber *wf_pick(struct wf_worker *w); /* the next fiber of w's own queues, RUNNING and prepared, or NULL */
 /* Claims an UNSTARTED fiber (an entry of a deque or the injection queue), or NULL: a tombstone. */
-struct wf_fiber *wf_claim_entry(uint64_t entry);
+struct wf_fiber *wf_claim_entry(const struct wf_worker *w, uint64_t entry);
+/* Claims a fiber of w's runtime whose word, as just read, says UNSTARTED. */
+bool wf_claim_fiber(const struct wf_worker *w, struct wf_fiber *fiber, uint64_t word);
 /* One round over the injection queue and the other workers. Not greedy: leaves what its owner is about to run itself, a `next` slot and
  * a lone unstarted fiber. */
 struct wf_fiber *wf_steal_work(struct wf_worker *w, bool greedy);

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/* fork.c - a child made by fork() has no runtime: weft refuses there, and libc works
+ *
+ * What     the stacks' memory is not inherited (MADV_DONTFORK: a hundred times faster forks), but a fiber that forks runs on one of them. So the
+ *          stack of the calling fiber is made inheritable around the fork. In the child the thread forgets its worker: weft's
+ *          calls answer as on any thread outside, and the rings' memory, which is not inherited either, is never touched.
+ * Rules    FK-1 system calls and the calling thread's own state only: the child of a threaded program may do no more.
+ * Tests    tests/io/fork_test.cc
+ */
+#include <pthread.h>
+#include <sys/mman.h>
+
+#include "sched/core/runtime.h"
+
+/* The whole slot without its guard, which must keep its own advice. */
+static void advise_own_stack(int advice)
+{
+	struct wf_fiber *fiber = wf_current();
+	if (fiber == NULL || (fiber->flags & WEFT_SMALL))
+		return;
+	char *end = (char *)wf_stack_frame(&fiber->stack) + sizeof(struct wf_frame);
+	uintptr_t low = (uintptr_t)fiber->stack.low;
+	uintptr_t bytes = (uintptr_t)end - low;
+	madvise((void *)low, (bytes + 4095) & ~(uintptr_t)4095, advice);
+}
+
+static void before_fork(void)
+{
+	advise_own_stack(MADV_DOFORK);
+}
+
+static void parent_after_fork(void)
+{
+	advise_own_stack(MADV_DONTFORK);
+}
+
+static void child_after_fork(void)
+{
+	wf_set_self(NULL);
+}
+
+void wf_fork_install(void)
+{
+	static wf_a32 installed;
+	if (wf_swap_sc32(&installed, 1) == 0)
+		pthread_atfork(before_fork, parent_after_fork, child_after_fork);
+}
