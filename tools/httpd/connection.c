@@ -32,7 +32,7 @@ struct connection {
 	weft_ns receive_by;
 	bool ends;	/* no further request is answered */
 	bool lingers;	/* the client may not have sent its last: see linger() */
-	char *in_block; /* HTTPD_BLOCK_BYTES while long bodies or batches come in, or NULL */
+	char *in_block; /* HTTPD_BLOCK_BYTES while a long request comes in, or NULL */
 	struct date_cache date;
 	struct request request;
 	struct outbox out;
@@ -252,29 +252,27 @@ static void account_for_end(struct connection *connection, ssize_t result)
 	}
 }
 
+/* Between two requests: holds nothing, and may be told to end. False: it has been. */
+static bool rest(struct connection *connection)
+{
+	outbox_shrink(&connection->out);
+	free(connection->in_block);
+	connection->in_block = NULL;
+	/* Rule S2 of server.h: say so, then look. */
+	__atomic_store_n(&connection->slot->idle, 1, __ATOMIC_SEQ_CST);
+	return !server_draining(connection->server);
+}
+
 /* Waits for bytes; 0: the connection has ended. */
 static size_t receive(struct connection *connection, char **data)
 {
-	struct slot *slot = connection->slot;
-	bool idle = !connection->request.started;
-	size_t size = HTTPD_INLINE_BYTES;
+	size_t size = connection->in_block ? HTTPD_BLOCK_BYTES : HTTPD_INLINE_BYTES;
 	ssize_t got;
 
-	*data = connection->in;
-	if (idle) {
-		outbox_shrink(&connection->out);
-		/* Rule S2 of server.h: say so, then look. */
-		__atomic_store_n(&slot->idle, 1, __ATOMIC_SEQ_CST);
-		if (server_draining(connection->server))
-			return 0;
-	}
-	if (connection->in_block) {
-		*data = connection->in_block;
-		size = HTTPD_BLOCK_BYTES;
-	}
+	*data = connection->in_block ? connection->in_block : connection->in;
 	weft_deadline(connection->receive_by);
 	got = weft_recv(connection->fd, *data, size, 0);
-	__atomic_store_n(&slot->idle, 0, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&connection->slot->idle, 0, __ATOMIC_SEQ_CST);
 	if (got <= 0) {
 		account_for_end(connection, got);
 		return 0;
@@ -283,17 +281,21 @@ static size_t receive(struct connection *connection, char **data)
 	return (size_t)got;
 }
 
-/* A receive that filled its buffer has more behind it: take a block for the next ones, until one is
- * short. */
-static void fit_input(struct connection *connection, size_t got)
+/* Waits for bytes and answers what they complete. False: the connection ends. */
+static bool exchange(struct connection *connection)
 {
-	if (got >= HTTPD_INLINE_BYTES) {
-		if (!connection->in_block)
-			connection->in_block = malloc(HTTPD_BLOCK_BYTES); /* NULL: it goes on as before */
-	} else {
-		free(connection->in_block);
-		connection->in_block = NULL;
-	}
+	char *data;
+	size_t got;
+
+	if (!connection->request.started && !rest(connection))
+		return false;
+	got = receive(connection, &data);
+	if (got == 0 || !answer_all(connection, data, got))
+		return false;
+	/* A request that fills the buffer goes on behind it: read the rest in larger pieces. */
+	if (connection->request.started && got == HTTPD_INLINE_BYTES && !connection->in_block)
+		connection->in_block = malloc(HTTPD_BLOCK_BYTES); /* NULL: in small ones, then */
+	return true;
 }
 
 /* Reads on for a moment behind a last response that the client might not have taken yet: closing
@@ -333,8 +335,6 @@ void *connection_main(void *arg)
 	struct connection connection;
 	struct slot *slot = arg;
 	struct server *server = slot->server;
-	char *data;
-	size_t got;
 
 	weft_set_name("connection");
 	connection.server = server;
@@ -347,8 +347,8 @@ void *connection_main(void *arg)
 	request_init(&connection.request, limits_of(&connection));
 	outbox_init(&connection.out, server, connection.fd);
 	receive_within(&connection, limits_of(&connection)->idle_timeout);
-	while ((got = receive(&connection, &data)) > 0 && answer_all(&connection, data, got))
-		fit_input(&connection, got);
+	while (exchange(&connection))
+		;
 	if (connection.out.error)
 		account_for_failed_send(&connection);
 	else if (connection.lingers)
