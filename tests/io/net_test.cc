@@ -12,7 +12,6 @@
 
 #include <arpa/inet.h>
 #include <netdb.h>
-#include <sys/resource.h>
 #include <sys/un.h>
 
 using namespace io_test;
@@ -282,33 +281,6 @@ TEST_P(Net, ManyAcceptorsShareAListener)
 	});
 }
 
-/* Takes every descriptor there is; gives them back at its end. */
-class NoDescriptorLeft
-{
-public:
-	NoDescriptorLeft()
-	{
-		getrlimit(RLIMIT_NOFILE, &before_);
-		rlimit low = before_;
-		int next = dup(STDERR_FILENO);
-		taken_.push_back(next);
-		low.rlim_cur = static_cast<rlim_t>(next) + 8;
-		setrlimit(RLIMIT_NOFILE, &low);
-		while ((next = dup(STDERR_FILENO)) >= 0)
-			taken_.push_back(next);
-	}
-	~NoDescriptorLeft()
-	{
-		for (int fd : taken_)
-			close(fd);
-		setrlimit(RLIMIT_NOFILE, &before_);
-	}
-
-private:
-	rlimit before_;
-	std::vector<int> taken_;
-};
-
 TEST_P(Net, AcceptWithoutDescriptorsFailsEachTimeAndLosesNoConnection)
 {
 	run([] {
@@ -318,7 +290,7 @@ TEST_P(Net, AcceptWithoutDescriptorsFailsEachTimeAndLosesNoConnection)
 		for (int &out : outs)
 			ASSERT_GE(out = weft_dial(where.c_str()), 0);
 		{
-			NoDescriptorLeft full;
+			FewDescriptors none(0);
 			for (int i = 0; i < 10; i++)
 				EXPECT_EQ(-EMFILE, weft_accept(listener, nullptr, nullptr, 0));
 			EXPECT_EQ(-EMFILE, weft_openat(AT_FDCWD, "/", O_RDONLY, 0));

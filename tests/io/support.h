@@ -26,6 +26,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -299,6 +300,38 @@ inline int count_open()
 	closedir(dir);
 	return count - 3; /* ".", "..", and the folder itself */
 }
+
+/* Takes every descriptor there is but some; gives them back at its end. */
+class FewDescriptors
+{
+public:
+	explicit FewDescriptors(int left)
+	{
+		getrlimit(RLIMIT_NOFILE, &before_);
+		rlimit low = before_;
+		low.rlim_cur = 400;
+		setrlimit(RLIMIT_NOFILE, &low);
+		int fd;
+		while ((fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0)) >= 0)
+			taken_.push_back(fd);
+		for (; left > 0; left--) {
+			close(taken_.back());
+			taken_.pop_back();
+		}
+	}
+	FewDescriptors(const FewDescriptors &) = delete;
+	FewDescriptors &operator=(const FewDescriptors &) = delete;
+	~FewDescriptors()
+	{
+		for (int fd : taken_)
+			close(fd);
+		setrlimit(RLIMIT_NOFILE, &before_);
+	}
+
+private:
+	rlimit before_;
+	std::vector<int> taken_;
+};
 
 } // namespace io_test
 
