@@ -130,6 +130,25 @@ TEST_P(BootRings, WithoutDescriptorsFailsCleanlyAndWorksLater)
 	EXPECT_EQ(0, error);
 }
 
+/* strace refuses each thread its first ring; run by RefusedRings only. */
+TEST(Victim, DISABLED_TwoStartsFail)
+{
+	weft_config config = config_of({WEFT_RING_DEFER, 2});
+	int open_before = count_open();
+	EXPECT_EQ(-ENOMEM, weft_run(&config, nothing, nullptr, nullptr)) << "the probe's";
+	EXPECT_EQ(open_before, count_open());
+	EXPECT_EQ(-ENOMEM, weft_run(&config, nothing, nullptr, nullptr)) << "the workers'";
+	EXPECT_EQ(open_before, count_open());
+}
+
+TEST(RefusedRings, NoMemory)
+{
+	if (!can_trace())
+		GTEST_SKIP() << "strace is not installed, or may not trace here";
+	EXPECT_EQ(0,
+		run_with_fault("io_uring_setup", "error=ENOMEM:when=1", "Victim.DISABLED_TwoStartsFail"));
+}
+
 /* Parks a submitted fiber in each call. */
 struct Everywhere {
 	Pair pipe, socket, full, nonblocking;

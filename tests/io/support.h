@@ -15,6 +15,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <functional>
 #include <memory>
@@ -26,8 +27,10 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
+#include <spawn.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <weft/weft.h>
@@ -332,6 +335,37 @@ private:
 	rlimit before_;
 	std::vector<int> taken_;
 };
+
+/* Runs a command; its exit code, or 128 + the signal, or -1 when it could not be run. */
+inline int run_command(std::vector<std::string> words)
+{
+	std::vector<char *> argv;
+	for (std::string &word : words)
+		argv.push_back(word.data());
+	argv.push_back(nullptr);
+	/* LeakSanitizer cannot look at a traced process. */
+	setenv("ASAN_OPTIONS", "detect_leaks=0", 1);
+	pid_t child;
+	int status;
+	if (posix_spawnp(&child, argv[0], nullptr, nullptr, argv.data(), environ) != 0 ||
+		waitpid(child, &status, 0) != child)
+		return -1;
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+inline bool can_trace()
+{
+	return run_command({"strace", "-f", "-qq", "-o", "/dev/null", "true"}) == 0;
+}
+
+/* Runs a disabled test of this program under strace, which makes some of its system calls fail. */
+inline int run_with_fault(const std::string &call, const std::string &fault, const std::string &test)
+{
+	std::string self = "/proc/" + std::to_string(getpid()) + "/exe";
+	return run_command({"timeout", "60", "strace", "-f", "-qq", "-o", "/dev/null", "-e",
+		"trace=" + call, "-e", "inject=" + call + ":" + fault, self,
+		"--gtest_also_run_disabled_tests", "--gtest_filter=" + test, "--gtest_brief=1"});
+}
 
 } // namespace io_test
 
