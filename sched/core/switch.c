@@ -173,7 +173,8 @@ void wf_arrive(struct wf_worker *w)
 			break;
 		}
 		wf_queue_ready(w, after->fiber);
-		wf_worker_notify(w, false);
+		if (w->shared)
+			wf_worker_notify(w, false);
 		break;
 	case WF_AFTER_END:
 		wf_tsan_destroy(after->tsan);
