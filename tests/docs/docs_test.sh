@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# docs_test.sh - Law: the program in README.md is examples/hello.c; links in README.md and docs/ lead to files; each test
-# that docs/FAULTS.md names exists. Prints how many faults are covered.
+# docs_test.sh - Law: the program in README.md is examples/hello.c, its list of packages that of tools/setup; links in
+# README.md and docs/ lead to files; each test that docs/FAULTS.md names exists. Prints how many faults are covered.
 . tests/shell.sh
 
 # Bazel hands in links to the real files: the tree they lead to is the one described.
@@ -11,6 +11,10 @@ cd "$tree"
 sed -n '/^```c$/,/^```$/p' README.md | sed '1d;/^```$/,$d' >"$scratch/shown.c"
 sed '1,/^ \*\/$/d' examples/hello.c >"$scratch/real.c"
 diff "$scratch/real.c" "$scratch/shown.c" || fail "README.md shows another hello.c, see above"
+
+tools/setup --list build test bench | sort >"$scratch/installed"
+sed -n '/^| package/,/^$/p' README.md | sed '1,2d' | cut -d'|' -f2 | tr -s ',; ' '\n' | sed '/^$/d' | sort >"$scratch/named"
+diff "$scratch/installed" "$scratch/named" || fail "README.md names other packages than tools/setup installs, see above"
 
 for page in README.md docs/*.md docs/adr/*.md; do
 	while read -r link; do
