@@ -10,6 +10,9 @@
  *          Y3 what io_uring_enter leaves undone (EBUSY, EAGAIN, EINTR, a short submit) stays in the ring's queue and is tried again
  *             at the next tick; a sleep never begins while something is left.
  *          Y4 the eventfd's READ is armed before a sleep and stays armed; its buffer lives as long as the ring.
+ *          Y5 IORING_SQ_TASKRUN may stay set with nothing behind it: the kernel queues work, then sets the flag, and this thread may have
+ *             done the work in between; an enter that finds no work does not clear it. So the flag may cause one enter a tick, never a
+ *             loop: a worker without fibers sleeps whatever the flag says, and the kernel's wait knows better.
  * Tests    tests/io/uring_test.cc (all modes, tiny rings), tests/io/cancel_test.cc
  */
 #include "io/uring/uring.h"

@@ -286,8 +286,7 @@ static struct wf_fiber *next_fiber(struct wf_worker *w)
 			w->trimmed = false;
 			return fiber;
 		}
-		if (!w->thread->driver->pending(w->thread))
-			sleep_in_ring(w);
+		sleep_in_ring(w); /* what is pending ends the sleep at once; `pending` itself is only a hint */
 	}
 }
 
