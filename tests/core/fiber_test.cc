@@ -176,14 +176,7 @@ TEST_P(Fiber, AttributesAreChecked)
 	});
 }
 
-/* errno as code on fibers must use it: its address asked for anew after each park. TSan sees one word of the thread written
- * by one fiber after another, and cannot know that weft saves it. */
-#ifdef SUPPORT_TSAN
-#define UNSEEN_BY_TSAN __attribute__((noinline, disable_sanitizer_instrumentation))
-#else
-#define UNSEEN_BY_TSAN __attribute__((noinline))
-#endif
-
+/* errno as code on fibers must use it: its address asked for anew after each park. */
 UNSEEN_BY_TSAN static int get_errno()
 {
 	__asm__ volatile("");

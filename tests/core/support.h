@@ -36,6 +36,13 @@
 #endif
 #endif
 
+/* For what several fibers of one thread do in turn to a word of the thread: TSan cannot know that weft keeps it apart. */
+#ifdef SUPPORT_TSAN
+#define UNSEEN_BY_TSAN __attribute__((noinline, disable_sanitizer_instrumentation))
+#else
+#define UNSEEN_BY_TSAN __attribute__((noinline))
+#endif
+
 namespace support
 {
 #ifdef SUPPORT_ASAN
