@@ -14,7 +14,7 @@
  *               both see each other, and the cas of top decides.
  *          DQ-3 grow's array (release) -> steal's load (acquire).
  *          The push is also ID-1.1: a RMW on bottom.
- * Tests    tests/core/deque_test.cc
+ * Tests    tests/core/deque_test.cc, tests/model/deque_model.c
  */
 #ifndef WF_SCHED_CORE_DEQUE_H
 #define WF_SCHED_CORE_DEQUE_H

@@ -7,7 +7,7 @@
  *          J3 a joiner that gives up takes JOINER and CLAIMED back unless ENDED stands there: then it has the result.
  *          J4 the ending fiber reads the joiner's fields after ENDED. A joiner that was interrupted then, and finds ENDED, must not give the
  *             block away before the ending fiber, which finds the ticket lost, has set RELEASED: it yields until then.
- * Tests    tests/core/fiber_test.cc, tests/core/stress_test.cc (cancelled joins against ends)
+ * Tests    tests/core/fiber_test.cc, tests/core/stress_test.cc (cancelled joins against ends), tests/model/join_model.c
  */
 #ifndef WF_SCHED_CORE_JOIN_H
 #define WF_SCHED_CORE_JOIN_H

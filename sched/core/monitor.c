@@ -21,11 +21,11 @@ static bool has_waiting(const struct wf_worker *w)
 
 static void look(struct wf_runtime *rt)
 {
-	for (uint32_t i = 0; i < rt->worker_count; i++)
-		if (has_waiting(&rt->worker[i])) {
-			wf_runtime_notify(rt);
-			return;
-		}
+	bool waiting = wf_load_sc32(&rt->injected) != 0;
+	for (uint32_t i = 0; i < rt->worker_count && !waiting; i++)
+		waiting = has_waiting(&rt->worker[i]);
+	if (waiting)
+		wf_runtime_notify(rt);
 }
 
 static void *monitor_thread(void *arg)

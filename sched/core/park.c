@@ -105,7 +105,7 @@ static void post_cancel(struct wf_worker *w, struct wf_fiber *fiber)
 	wf_worker_notify_one(rt, target->index);
 }
 
-void wf_interrupt(struct wf_worker *w, struct wf_fiber *fiber, uint32_t generation)
+static void interrupt_referenced(struct wf_worker *w, struct wf_fiber *fiber, uint32_t generation)
 {
 	for (;;) {
 		uint64_t word = wf_load_sc64(&fiber->word); /* WK-1.4 */
@@ -123,6 +123,18 @@ void wf_interrupt(struct wf_worker *w, struct wf_fiber *fiber, uint32_t generati
 		if (wf_wake(w, fiber, word, WF_WAKE_INTERRUPTED))
 			return;
 	}
+}
+
+void wf_interrupt(struct wf_worker *w, struct wf_fiber *fiber, uint32_t generation)
+{
+	/* U1: before the generation is looked at. While it holds, the runtime read here is the fiber's. */
+	struct wf_runtime *rt = fiber->rt;
+	bool foreign = w == NULL || w->rt != rt;
+	if (foreign)
+		wf_add_sc32(&rt->references, 1);
+	interrupt_referenced(w, fiber, generation);
+	if (foreign)
+		wf_sub_sc32(&rt->references, 1);
 }
 
 bool wf_wake(struct wf_worker *w, struct wf_fiber *fiber, uint64_t ticket, int code)
@@ -172,7 +184,9 @@ void wf_queue_ready(struct wf_worker *w, struct wf_fiber *fiber)
 {
 	if (WF_LIKELY(wf_ready_push(&w->ready, fiber, w->shared)))
 		return;
-	if (!wf_ready_grow_self(&w->ready) || !wf_ready_push(&w->ready, fiber, w->shared))
+	/* The allocator needs more stack than a small fiber has. */
+	bool small = w->current != NULL && (w->current->flags & WEFT_SMALL);
+	if (small || !wf_ready_grow_self(&w->ready) || !wf_ready_push(&w->ready, fiber, w->shared))
 		overflow(w, fiber);
 }
 

@@ -19,7 +19,7 @@
  *          push    X     X     -
  *          take    X     X     -
  *          steal   -     -     -
- * Tests    tests/core/ready_test.cc
+ * Tests    tests/core/ready_test.cc, tests/model/ready_model.c
  */
 #ifndef WF_SCHED_CORE_READY_H
 #define WF_SCHED_CORE_READY_H

@@ -311,9 +311,9 @@ bool wf_runtime_quiet(struct wf_runtime *rt)
 {
 	uint64_t ended = 0, spawned = 0;
 	for (uint32_t i = 0; i < rt->worker_count; i++)
-		ended += wf_load_acq64(&rt->worker[i].counter[WF_ENDED]);
+		ended += wf_load_sc64(&rt->worker[i].counter[WF_ENDED]);
 	for (uint32_t i = 0; i < rt->worker_count; i++)
-		spawned += wf_load_acq64(&rt->worker[i].counter[WF_SPAWNED]);
+		spawned += wf_load_sc64(&rt->worker[i].counter[WF_SPAWNED]);
 	return ended == spawned + wf_load_sc64(&rt->outside_spawned);
 }
 

@@ -24,7 +24,7 @@
  *               fiber                                  interrupter
  *               WK-1.1 swap PARKING -> PARKED (word)   WK-1.3 or the interrupt bit (life word)
  *               WK-1.2 load the life word              WK-1.4 load the word; PARKED: win, or ask the ring's owner
- * Tests    tests/core/ticket_test.cc, tests/model/ticket_model (each step deleted in turn)
+ * Tests    tests/core/ticket_test.cc, tests/model/ticket_model.c (each step deleted in turn)
  */
 #ifndef WF_SCHED_CORE_TICKET_H
 #define WF_SCHED_CORE_TICKET_H
