@@ -9,9 +9,8 @@
  *          result alone says so: a descriptor, a running runtime. It is kept off calls made for
  *          their effect (weft_close, weft_cancel, weft_sleep, ...).
  * Rules    these three numbers are the only place where the version is written: the soname,
- *          weft.pc and the tools' --version are made from them. While the major version is 0 a new
- *          minor version may break the ABI and then changes the soname; a new patch version never
- *          does.
+ *          weft.pc and the tools' --version are made from them. The soname carries the major version. While that is 0 a new minor
+ *          version may break the ABI: programs are built anew for it; a new patch version never does.
  */
 #ifndef WEFT_VERSION_H
 #define WEFT_VERSION_H

@@ -18,7 +18,7 @@
  *               ID-1.7 a claim that fails takes its count
  *               back, and looks again if it was the only one
  *          A publisher that saw a searcher (ID-1.2) precedes that searcher's ID-1.4 and so its ID-1.6.
- * Tests    tests/model/idle_model.c (each step deleted in turn), tests/core/idle_test.cc
+ * Tests    tests/model/idle_model.c (each step deleted in turn), tests/core/stress_test.cc
  */
 #ifndef WF_SCHED_CORE_IDLE_H
 #define WF_SCHED_CORE_IDLE_H

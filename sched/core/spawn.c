@@ -166,6 +166,8 @@ struct wf_fiber *wf_fiber_end(struct wf_fiber *fiber, void *result)
 	if (fiber->frame->locals != NULL && local_end != NULL)
 		local_end(fiber->frame); /* may park */
 	struct wf_worker *w = wf_self();
+	if (WF_UNLIKELY(w == NULL))
+		wf_fatal("the child of a fork returned from its fiber's function: it must exec or _exit");
 	if (WF_UNLIKELY(fiber->flags & WF_FIBER_CANARY))
 		wf_overflow_check(fiber);
 	if (fiber->frame->deadline != WEFT_FOREVER || wf_load_acqp(&fiber->frame->timer.heap) != NULL)

@@ -184,7 +184,10 @@ static int grow_locked(uint32_t pool)
 	if (slab == MAP_FAILED)
 		return -ENOMEM;
 	madvise(slab, bytes, MADV_NOHUGEPAGE); /* a huge page would commit 2 MiB for one touched page */
-	madvise(slab, bytes, MADV_DONTFORK); /* a child has no fibers, and forks 170 times faster without their pages */
+	/* A child has no fibers, and forks 170 times faster without their pages. The sanitizers fork their symbolizer on the
+	 * stack of whoever is at fault. */
+	if (WF_STACK_SCALE == 1)
+		madvise(slab, bytes, MADV_DONTFORK);
 	bool guarded = pool != POOL_SMALL && guard_pages(slab, pool, slots);
 	error = add_range(slab, pool, slots, guarded);
 	if (error != 0) {

@@ -132,7 +132,8 @@ static void commit_park(struct wf_worker *w, const struct wf_after *after)
 	wf_bump(w, WF_PARKS, 1);
 	if (!after->commit(w, fiber, after->ticket, after->arg)) {
 		fiber->wake_code = WF_WAKE_OK;
-		wf_store_rlx64(&fiber->word, wf_ticket_with(after->ticket, WF_READY)); /* rlx: the push releases it */
+		/* TK-2: carries what the commit saw, such as the end of a joined fiber. */
+		wf_store_rel64(&fiber->word, wf_ticket_with(after->ticket, WF_READY));
 		wf_make_ready(w, fiber, true);
 		return;
 	}
