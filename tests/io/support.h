@@ -15,6 +15,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <functional>
@@ -286,9 +287,35 @@ inline void set_nonblocking(int fd)
 	EXPECT_EQ(0, fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK));
 }
 
+/* A folder of this process, gone at its end. Its name is short, because a socket's path must be; that of
+ * testing::TempDir() may be as long as a build tree is deep. */
+class ScratchFolder
+{
+public:
+	ScratchFolder()
+	{
+		const char *base = getenv("TMPDIR");
+		path_ = std::string(base != nullptr ? base : P_tmpdir) + "/weft-XXXXXX";
+		EXPECT_NE(nullptr, mkdtemp(path_.data())) << path_;
+	}
+	~ScratchFolder()
+	{
+		rmdir(path_.c_str());
+	}
+	const std::string &path() const
+	{
+		return path_;
+	}
+
+private:
+	std::string path_;
+};
+
+/* Whoever makes something there removes it. */
 inline std::string scratch_path(const std::string &name)
 {
-	return testing::TempDir() + "weft-" + std::to_string(getpid()) + "-" + name;
+	static ScratchFolder folder;
+	return folder.path() + "/" + name;
 }
 
 /* The descriptors open in this process, the one that counts left out. */
