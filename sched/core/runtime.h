@@ -42,10 +42,10 @@ struct wf_runtime {
 	/* beginning and end */
 	_Alignas(WF_CACHE_LINE) wf_a32 stopping; /* cancel what is left */
 	wf_a32 leaving;				 /* the workers' loops end */
-	wf_a32 opened; /* threads whose engine is open, or has failed to */
+	wf_a32 opened;	     /* threads whose engine is open, or has failed to */
 	wf_a32 start_failed; /* some engine did not open: the threads end without a loop */
-	wf_a32 left;   /* threads whose loop has ended, and the stopper */
-	wf_a32 ended;  /* futex: changes when a worker sees that all fibers have ended */
+	wf_a32 left;	     /* threads whose loop has ended, and the stopper */
+	wf_a32 ended;	     /* futex: changes when a worker sees that all fibers have ended */
 	wf_a32 references;
 	wf_a64 outside_spawned; /* fibers made by threads that are no workers */
 	wf_a64 virtual_now;
@@ -78,7 +78,7 @@ void wf_overflow_thread_end(struct wf_thread *thread);
 void wf_overflow_report(const struct wf_fiber *fiber); /* the line; async-signal-safe */
 /* For stacks without a guard page: dies with that line when the word at the low end has gone. */
 void wf_overflow_check(const struct wf_fiber *fiber);
-void wf_fork_install(void); /* fork.c: once a process */
+void wf_fork_install(void);	/* fork.c: once a process */
 void wf_overflow_install(void); /* first runtime */
 void wf_overflow_remove(void);	/* last runtime */
 
