@@ -13,8 +13,8 @@
 #include <weft/io.h>
 #include <weft/net.h>
 
+#include "io/api/op.h"
 #include "sched/base/alloc.h"
-#include "sched/base/seam.h"
 #include "sched/core/worker.h"
 
 #define HOST_BYTES 256 /* longest DNS name and a zero */
@@ -107,19 +107,25 @@ int wf_address_parse(const char *text, struct wf_addresses *out)
 
 static int open_socket(const struct wf_address *address)
 {
+	int saved = wf_errno_load();
 	int fd = socket(address->storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	return fd < 0 ? -*wf_errno_address() : fd;
+	if (fd < 0)
+		fd = -wf_errno_load();
+	wf_errno_store(saved);
+	return fd;
 }
 
 static int bind_and_listen(int fd, const struct wf_address *address)
 {
-	int on = 1;
+	int on = 1, error = 0;
+	int saved = wf_errno_load();
 	if (address->storage.ss_family != AF_UNIX)
 		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
 	if (bind(fd, (const struct sockaddr *)&address->storage, address->length) != 0 ||
 		listen(fd, SOMAXCONN) != 0)
-		return -*wf_errno_address();
-	return 0;
+		error = -wf_errno_load();
+	wf_errno_store(saved);
+	return error;
 }
 
 int weft_listen(const char *address)

@@ -3,7 +3,9 @@
 #include "io/api/fd.h"
 
 #include <errno.h>
+#include <fcntl.h>
 
+#include "io/api/op.h"
 #include "sched/base/alloc.h"
 #include "sched/base/sanitize.h"
 #include "sched/core/runtime.h"
@@ -22,19 +24,28 @@ struct waiter {
 struct entry {
 	wf_lock lock;
 	uint8_t state;
-	wf_a32 more; /* a hint: rlx */
+	wf_a32 dry; /* the last receive took all there was; a hint: rlx. A new descriptor is not: what is no socket must say so at once */
 	struct wf_op *ops;
 	struct waiter *waiters;
 };
 
 static wf_aptr pages[WF_FD_PAGES_MAX];
 
+/* Open, but beyond the table, or not open at all? */
+static int beyond_table(int fd)
+{
+	int before = wf_errno_load();
+	int flags = fcntl(fd, F_GETFD);
+	wf_errno_store(before);
+	return flags < 0 ? -EBADF : -EMFILE;
+}
+
 static int find(int fd, struct entry **out)
 {
 	if (fd < 0)
 		return -EBADF;
 	if ((unsigned)fd >= WF_FD_PAGE * WF_FD_PAGES_MAX)
-		return -EMFILE;
+		return beyond_table(fd);
 	wf_aptr *page = &pages[(unsigned)fd / WF_FD_PAGE];
 	struct entry *entries = wf_load_acqp(page); /* carries the zeroed page */
 	if (WF_UNLIKELY(entries == NULL)) {
@@ -142,8 +153,8 @@ bool wf_fd_leave(struct wf_op *op, bool more)
 	int error = find(op->fd, &entry);
 	WF_CHECK(error == 0);
 	/* rlx: a hint. */
-	if ((wf_load_rlx32(&entry->more) != 0) != more)
-		wf_store_rlx32(&entry->more, more);
+	if (op->code == WF_OP_RECV && (wf_load_rlx32(&entry->dry) != 0) == more)
+		wf_store_rlx32(&entry->dry, !more);
 	wf_lock_acquire(&entry->lock);
 	if (op->fd_prev != NULL)
 		op->fd_prev->fd_next = op->fd_next;
@@ -164,7 +175,7 @@ bool wf_fd_leave(struct wf_op *op, bool more)
 bool wf_fd_has_more(int fd)
 {
 	struct entry *entry;
-	return find(fd, &entry) == 0 && wf_load_rlx32(&entry->more) != 0; /* rlx: a hint */
+	return find(fd, &entry) != 0 || wf_load_rlx32(&entry->dry) == 0; /* rlx: a hint */
 }
 
 int wf_fd_close_begin(int fd)
@@ -196,7 +207,7 @@ int wf_fd_close_begin(int fd)
 	}
 	wf_lock_acquire(&entry->lock);
 	entry->state = RELEASING;
-	wf_store_rlx32(&entry->more, 0); /* rlx: a hint */
+	wf_store_rlx32(&entry->dry, 0); /* rlx: a hint */
 	wf_lock_release(&entry->lock);
 	return 0;
 }

@@ -15,7 +15,6 @@
 #include "io/api/fd.h"
 #include "io/api/op.h"
 #include "sched/base/limits.h"
-#include "sched/base/seam.h"
 #include "sched/core/worker.h"
 
 static size_t clamp(size_t len)
@@ -35,8 +34,10 @@ static ssize_t at_once(struct wf_op *op, ssize_t (*call)(struct wf_op *op))
 		error = wf_fd_enter(op);
 	if (error != 0)
 		return error;
+	int saved = wf_errno_load();
 	ssize_t n = call(op);
-	int failed = *wf_errno_address();
+	int failed = wf_errno_load();
+	wf_errno_store(saved);
 	wf_fd_leave(op, op->code == WF_OP_RECV && n > 0 && (uint64_t)n == op->size);
 	return n < 0 ? -failed : n;
 }
@@ -111,8 +112,10 @@ int weft_connect(int fd, const struct sockaddr *addr, socklen_t len)
 		return result;
 	int error = 0;
 	socklen_t size = sizeof(error);
+	int saved = wf_errno_load();
 	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0)
-		return -*wf_errno_address();
+		error = wf_errno_load();
+	wf_errno_store(saved);
 	return -error;
 }
 
@@ -126,8 +129,11 @@ int weft_local_port(int fd)
 {
 	struct sockaddr_storage at;
 	socklen_t len = sizeof(at);
-	if (getsockname(fd, (struct sockaddr *)&at, &len) != 0)
-		return -*wf_errno_address();
+	int saved = wf_errno_load();
+	int error = getsockname(fd, (struct sockaddr *)&at, &len) != 0 ? wf_errno_load() : 0;
+	wf_errno_store(saved);
+	if (error != 0)
+		return -error;
 	if (at.ss_family == AF_INET)
 		return ntohs(((struct sockaddr_in *)&at)->sin_port);
 	if (at.ss_family == AF_INET6)

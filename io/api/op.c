@@ -8,6 +8,7 @@
 
 #include "io/api/fd.h"
 #include "sched/base/sanitize.h"
+#include "sched/base/seam.h"
 #include "sched/core/runtime.h"
 
 WF_OWNER_CODE_BEGIN
@@ -40,7 +41,8 @@ int32_t wf_op_run(struct wf_op *op)
 	op->fiber = fiber;
 	for (;;) {
 		int error = wf_interrupted(wf_self(), fiber); /* P1 */
-		bool listed = op->fd != AT_FDCWD;	      /* no descriptor, nothing to close */
+		bool listed = op->fd >=
+			0; /* AT_FDCWD, or none: nothing to close, and the kernel says what is wrong */
 		if (error == 0 && listed)
 			error = wf_fd_enter(op);
 		if (error != 0)
@@ -81,6 +83,16 @@ int32_t wf_op_run_always(struct wf_op *op)
 	op->fiber = w->current;
 	park_in(w->current, op, WF_PARK_NO_CANCEL | WF_PARK_NO_LATE | WF_PARK_NO_CLOSE);
 	return op->result;
+}
+
+int wf_errno_load(void)
+{
+	return *wf_errno_address();
+}
+
+void wf_errno_store(int value)
+{
+	*wf_errno_address() = value;
 }
 
 WF_OWNER_CODE_END

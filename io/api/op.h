@@ -19,4 +19,8 @@ int32_t wf_op_run_waiting(struct wf_op *op, short events);
 /* Neither cancellable nor late, and not in the descriptor table: the close itself. */
 int32_t wf_op_run_always(struct wf_op *op);
 
+/* errno is the worker's, used by one fiber after the other: what calls libc puts it back. Read it before and after the call. */
+int wf_errno_load(void);
+void wf_errno_store(int value);
+
 #endif

@@ -88,7 +88,14 @@ static int complete_engine(weft_config *config)
 			config->flags & ~CONFIG_FLAGS);
 		return -EINVAL;
 	}
-	if (!(config->flags & RING_FLAGS))
+	unsigned forced = config->flags & RING_FLAGS;
+	if (forced & (forced - 1)) {
+		wf_log(WF_LOG_WARN,
+			"weft_config.flags forces several ring modes, 0x%x: give one WEFT_RING_*",
+			forced);
+		return -EINVAL;
+	}
+	if (forced == 0)
 		config->flags |= ring_flags[ring];
 	return 0;
 }
@@ -182,6 +189,10 @@ static int start(const weft_config *given, struct wf_runtime **rt)
 		error = choose_driver(&config, &driver);
 	if (error == 0)
 		error = wf_runtime_start(rt, &config, driver);
+	else
+		return error;
+	if (error != 0 && error != -EAGAIN) /* those have said so */
+		wf_log(WF_LOG_WARN, "a worker could not start: %s%s", strerror(-error), advice(error));
 	return error;
 }
 

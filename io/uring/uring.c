@@ -18,6 +18,7 @@
 #include "io/uring/uring.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -33,9 +34,12 @@ WF_OWNER_CODE_BEGIN
 
 #include <liburing.h> /* its inline functions work on the worker's own ring too */
 
-#define TAG_EVENT UINT64_MAX	    /* the eventfd's READ */
-#define TAG_CANCEL (UINT64_MAX - 1) /* cancel requests */
+#define TAG_EVENT UINT64_MAX	       /* the eventfd's READ */
+#define TAG_CANCEL (UINT64_C(1) << 63) /* with an operation's tag: the request to cancel it */
+#define GENERATION_MAX (UINT32_MAX >> 1)
 #define NO_SLOT UINT32_MAX
+#define KERNEL_RESTART                                                                             \
+	512 /* ERESTARTSYS: never meant for user space, but io_uring's openat lets it out */
 
 struct slot {
 	struct wf_op *op; /* NULL: free */
@@ -76,9 +80,8 @@ static const struct {
 #define MODE_FLAGS (WEFT_RING_DEFER | WEFT_RING_COOP | WEFT_RING_PLAIN)
 
 /* Makes the ring in the first mode the kernel takes; the index of the mode, or a negative errno. */
-static int setup_ring(struct io_uring *ring, const weft_config *config)
+static int try_ring(struct io_uring *ring, const weft_config *config, unsigned entries, unsigned completions)
 {
-	unsigned entries = config->ring_entries;
 	unsigned forced = config->flags & MODE_FLAGS;
 	int error = -EINVAL;
 	for (unsigned i = 0; i < MODES && error == -EINVAL; i++) {
@@ -86,8 +89,7 @@ static int setup_ring(struct io_uring *ring, const weft_config *config)
 			continue;
 		struct io_uring_params params = {
 			.flags = modes[i].setup | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP};
-		/* Completions come in bursts: one per operation in flight. A ring whose size was given keeps the proportion. */
-		params.cq_entries = entries == WF_RING_ENTRIES ? WF_RING_CQ_MIN : entries * 4;
+		params.cq_entries = completions;
 		error = io_uring_queue_init_params(entries, ring, &params);
 		if (error == 0)
 			return (int)i;
@@ -95,12 +97,34 @@ static int setup_ring(struct io_uring *ring, const weft_config *config)
 	return error;
 }
 
+/* Where memory is refused, waits a little, for the kernel frees the rings of an earlier runtime behind its back, and then takes
+ * smaller ones: what does not fit into a completion ring is kept by the kernel, so size is speed only. */
+static int setup_ring(struct io_uring *ring, const weft_config *config, bool *small)
+{
+	unsigned entries = config->ring_entries;
+	/* Completions come in bursts: one per operation in flight. A ring whose size was given keeps the proportion. */
+	unsigned completions = entries == WF_RING_ENTRIES ? WF_RING_CQ : entries * 4;
+	int mode = -ENOMEM;
+	for (int64_t pause = WF_RING_PAUSE_NS; pause <= WF_RING_PAUSE_NS << 6; pause *= 2) {
+		mode = try_ring(ring, config, entries, completions);
+		if (mode != -ENOMEM)
+			return mode;
+		wf_pause(pause);
+	}
+	*small = true;
+	while (mode == -ENOMEM && entries > 1) {
+		entries = entries > 16 ? entries / 4 : 1;
+		mode = try_ring(ring, config, entries, entries * 2);
+	}
+	return mode;
+}
+
 int wf_uring_probe(const weft_config *config)
 {
 	struct io_uring ring;
-	int mode = setup_ring(&ring, config);
+	int mode = try_ring(&ring, config, 1, 2);
 	if (mode < 0)
-		return mode;
+		return mode == -ENOMEM ? 0 : mode; /* the workers' own rings say more */
 	io_uring_queue_exit(&ring);
 	wf_log(WF_LOG_INFO, "engine: io_uring, ring mode %s", modes[mode].name);
 	return 0;
@@ -130,11 +154,15 @@ static int uring_open(struct wf_thread *thread, const weft_config *config)
 	if (u == NULL)
 		return -ENOMEM;
 	u->free_slot = NO_SLOT;
-	int mode = setup_ring(&u->ring, config);
+	bool small = false;
+	int mode = setup_ring(&u->ring, config, &small);
 	if (mode < 0) {
 		wf_free_lines(u, sizeof(*u));
 		return mode;
 	}
+	if (small && thread->slot == 0)
+		wf_log(WF_LOG_WARN,
+			"locked memory is short: the rings are smaller than asked (raise ulimit -l)");
 	u->mode = modes[mode].name;
 	u->poll_first = modes[mode].poll_first;
 	u->event_fd = eventfd(0, EFD_CLOEXEC);
@@ -184,6 +212,9 @@ static void prepare(struct io_uring_sqe *sqe, const struct wf_op *op, bool poll_
 		return;
 	case WF_OP_OPENAT:
 		io_uring_prep_openat(sqe, op->fd, op->memory, flags, (mode_t)op->size);
+		/* The kernel's first, inline try opens with O_NONBLOCK added: a FIFO would not wait for its other side. */
+		if (!(flags & (O_NONBLOCK | O_PATH | O_DIRECTORY)))
+			sqe->flags |= IOSQE_ASYNC;
 		return;
 	case WF_OP_CLOSE:
 		io_uring_prep_close(sqe, op->fd);
@@ -238,7 +269,7 @@ static bool send_cancel(struct wf_thread *thread, struct uring *u, struct wf_op 
 	if (sqe == NULL)
 		return false;
 	io_uring_prep_cancel64(sqe, (uint64_t)u->slot[op->slot].generation << 32 | op->slot, 0);
-	sqe->user_data = TAG_CANCEL;
+	sqe->user_data = TAG_CANCEL | (uint64_t)u->slot[op->slot].generation << 32 | op->slot;
 	op->cancel_asked = CANCEL_SENT;
 	wf_bump(thread->worker, WF_CANCELS, 1);
 	return true;
@@ -290,17 +321,26 @@ static void handle(struct wf_thread *thread, struct uring *u, const struct io_ur
 		u->event_armed = false;
 		return;
 	}
-	if (tag == TAG_CANCEL)
-		return; /* the operation's own completion says what came of it */
 	struct slot *slot = &u->slot[(uint32_t)tag];
+	if (tag & TAG_CANCEL) {
+		/* The operation's own completion says what came of it; but one that was between two tries in the kernel was
+		 * not found, and goes on: ask again. */
+		if (cqe->res == -ENOENT && slot->op != NULL &&
+			slot->generation == (uint32_t)((tag & ~TAG_CANCEL) >> 32)) {
+			slot->op->cancel_asked = CANCEL_WAITS;
+			u->cancels_unsent = true;
+		}
+		return;
+	}
 	WF_CHECK((uint32_t)tag < u->slots && slot->op != NULL &&
 		slot->generation == (uint32_t)(tag >> 32)); /* Y1 */
 	struct wf_op *op = slot->op;
 	slot->op = NULL;
-	slot->generation = slot->generation == UINT32_MAX - 1 ? 1 : slot->generation + 1;
+	slot->generation = slot->generation == GENERATION_MAX - 1 ? 1 : slot->generation + 1;
 	slot->next_free = u->free_slot;
 	u->free_slot = (uint32_t)tag;
-	wf_op_complete(thread->worker, op, cqe->res);
+	/* An open that a cancellation interrupts says so in the kernel's own tongue. */
+	wf_op_complete(thread->worker, op, cqe->res == -KERNEL_RESTART ? -EINTR : cqe->res);
 }
 
 static unsigned reap(struct wf_thread *thread, struct uring *u)

@@ -116,7 +116,9 @@ _Static_assert((WF_READY_CAP & (WF_READY_CAP - 1)) == 0, "the ring is indexed by
 /* Submission ring of each worker; the completion ring is sized apart, because completions come in bursts. */
 #define WF_RING_ENTRIES 256u
 #define WF_RING_ENTRIES_MAX 32768u
-#define WF_RING_CQ_MIN 4096u
+#define WF_RING_CQ 2048u
+/* Where memory for a ring is refused: waits of 1, 2, ... 64 ms before a smaller one is tried. */
+#define WF_RING_PAUSE_NS INT64_C(1000000)
 
 /* Rounds of submit and reap in one flush while operations wait for room: then fibers run again. */
 #define WF_FLUSH_ROUNDS 16

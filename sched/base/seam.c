@@ -42,6 +42,12 @@ void wf_futex_wake(wf_a32 *word, uint32_t count)
 	syscall(SYS_futex, &word->v, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, most, NULL, NULL, 0);
 }
 
+void wf_pause(int64_t duration)
+{
+	wf_a32 never = {0};
+	wf_futex_wait(&never, 0, wf_clock_now() + duration);
+}
+
 int wf_thread_create(pthread_t *thread, const char *name, void *(*fn)(void *), void *arg)
 {
 	/* The new thread inherits the mask: process-directed signals go to the program's own threads, so that its

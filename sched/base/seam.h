@@ -19,6 +19,9 @@ int64_t wf_clock_now(void);
 void wf_futex_wait(wf_a32 *word, uint32_t expected, int64_t deadline);
 void wf_futex_wake(wf_a32 *word, uint32_t count);
 
+/* Blocks the calling thread: for starting up only. */
+void wf_pause(int64_t duration);
+
 /* A thread with all signals blocked but those a fault raises; 0 or a negative errno. */
 int wf_thread_create(pthread_t *thread, const char *name, void *(*fn)(void *), void *arg);
 void wf_thread_join(pthread_t thread);

@@ -105,17 +105,21 @@ int weft_join(weft_fiber *fiber, void **result)
 		return wf_fiber_generation(life) != generation || !(life & WF_LIFE_LIVE)
 			? -ESRCH
 			: -EINVAL; /* J1 */
-	for (;;) {
-		int error = wf_interrupted(wf_self(), self);
-		if (error != 0 && withdraw(target, WF_LIFE_CLAIMED))
-			return error;
-		if (error != 0 || (wf_load_sc64(&target->life) & WF_LIFE_ENDED)) /* LF-2 */
-			return finish_join(target, result);
+	int error = wf_interrupted(w, self);
+	if (error != 0) { /* levels come before readiness */
+		wf_and_sc64(&target->life, ~WF_LIFE_CLAIMED);
+		return error;
+	}
+	while (!(wf_load_sc64(&target->life) & WF_LIFE_ENDED)) { /* LF-2 */
 		claim_child(wf_self(), target);
 		if (wf_park(wf_park_masks(self), commit_join, target) == WF_WAKE_OK ||
 			!withdraw(target, WF_LIFE_JOINER))
-			return finish_join(target, result);
+			break;
+		error = wf_interrupted(wf_self(), self);
+		if (error != 0 && withdraw(target, WF_LIFE_CLAIMED))
+			return error;
 	}
+	return finish_join(target, result);
 }
 
 int weft_detach(weft_fiber *fiber)

@@ -68,15 +68,15 @@ int weft_sleep_until(weft_ns deadline)
 	struct wf_worker *w = wf_self();
 	if (w == NULL)
 		return -EPERM;
-	if (deadline <= now_at(w)) {
-		weft_yield();
-		return 0;
-	}
 	struct wf_fiber *fiber = w->current;
 	for (;;) {
 		int error = wf_interrupted(wf_self(), fiber);
 		if (error != 0)
 			return error;
+		if (deadline <= now_at(wf_self())) {
+			weft_yield();
+			return 0;
+		}
 		struct sleep sleep = {.deadline = deadline};
 		if (wf_park(wf_park_masks(fiber), commit_sleep, &sleep) == WF_WAKE_TIMER)
 			return 0;

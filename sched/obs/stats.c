@@ -35,10 +35,10 @@ int weft_stats_get(weft_runtime *runtime, weft_stats *stats, weft_worker_stats *
 {
 	struct wf_worker *self = wf_self();
 	struct wf_runtime *rt = (struct wf_runtime *)runtime;
-	if (stats == NULL || (per_worker == NULL && count > 0))
-		return -EINVAL;
 	if (rt == NULL && self == NULL)
 		return -EPERM;
+	if (stats == NULL || (per_worker == NULL && count > 0))
+		return -EINVAL;
 	if (rt == NULL)
 		rt = self->rt;
 	memset(stats, 0, sizeof(*stats));
