@@ -19,17 +19,13 @@ using namespace support;
 
 enum { GUARD_INSTALL, GUARD_MPROTECT, GUARD_WORDS }; /* enum wf_guard of sched/core/stack.h */
 
-/* Writes every byte of the stack, `bytes` deep, and not much more: where a word is checked instead of a page, what lies behind it
- * has to survive until it is looked at. */
-__attribute__((noinline)) static int dig(const char *top, size_t bytes)
+/* Writes every byte of the stack, so deep and no deeper: where a word is checked instead of a page, what lies behind it has to
+ * survive until it is looked at. */
+__attribute__((noinline)) static void dig(size_t bytes)
 {
-	const size_t step = 256;
-	volatile char *frame = static_cast<volatile char *>(__builtin_alloca(step));
-	for (size_t at = step; at > 0; at--)
+	volatile char *frame = static_cast<volatile char *>(__builtin_alloca(bytes));
+	for (size_t at = bytes; at > 0; at--)
 		frame[at - 1] = 1;
-	auto here = static_cast<const char *>(__builtin_frame_address(0));
-	int below = static_cast<size_t>(top - here) < bytes ? dig(top, bytes) : 0;
-	return below + frame[0];
 }
 
 static void dig_in_fiber(const char *name, size_t stack_size, unsigned flags, size_t bytes)
@@ -41,7 +37,7 @@ static void dig_in_fiber(const char *name, size_t stack_size, unsigned flags, si
 		attr.name = name;
 		weft_fiber *fiber = spawn(
 			[bytes] {
-				dig(static_cast<const char *>(__builtin_frame_address(0)), bytes);
+				dig(bytes);
 				weft_yield(); /* where a checked word is looked at */
 			},
 			attr);

@@ -84,7 +84,10 @@ TEST_P(Ready, EachItemIsTakenOnceAmongThieves)
 	while (next <= static_cast<uintptr_t>(n)) {
 		for (int burst = static_cast<int>(next % 700);
 			burst >= 0 && next <= static_cast<uintptr_t>(n); burst--)
-			ASSERT_TRUE(inside_ready_push(ready, next++, true));
+			if (inside_ready_push(ready, next, true))
+				next++;
+			else
+				burst = 0; /* at its bound: the thieves are slow today */
 		for (int some = static_cast<int>(next % 300); some > 0; some--)
 			if ((item = inside_ready_take(ready, true)) != 0)
 				taken[item]++;
