@@ -32,23 +32,39 @@ static void park_in(struct wf_fiber *fiber, struct wf_op *op, uint64_t masks)
 	fiber->frame->op = NULL;
 }
 
-int32_t wf_op_run(struct wf_op *op)
+/* The operation stays listed at its descriptor while its fiber waits for readiness: a close must find it there. */
+static int32_t attempt(struct wf_fiber *fiber, struct wf_op *op, short events)
+{
+	for (;;) {
+		park_in(fiber, op, wf_park_masks(fiber));
+		if (op->result != -EAGAIN || events == 0)
+			return op->result;
+		int error = wf_interrupted(wf_self(), fiber); /* P3 */
+		if (error != 0)
+			return error;
+		struct wf_op poll = {
+			.code = WF_OP_POLL, .fd = op->fd, .flags = (uint16_t)events, .fiber = fiber};
+		park_in(fiber, &poll, wf_park_masks(fiber));
+		if (poll.result < 0)
+			return poll.result;
+	}
+}
+
+int32_t wf_op_run_waiting(struct wf_op *op, short events)
 {
 	struct wf_worker *w = wf_self();
 	if (w == NULL)
 		return -EPERM;
 	struct wf_fiber *fiber = w->current;
 	op->fiber = fiber;
+	bool listed = op->fd >= 0; /* AT_FDCWD, or none: nothing to close, and the kernel says what is wrong */
 	for (;;) {
 		int error = wf_interrupted(wf_self(), fiber); /* P1 */
-		bool listed = op->fd >=
-			0; /* AT_FDCWD, or none: nothing to close, and the kernel says what is wrong */
 		if (error == 0 && listed)
 			error = wf_fd_enter(op);
 		if (error != 0)
 			return error;
-		park_in(fiber, op, wf_park_masks(fiber));
-		int32_t result = op->result;
+		int32_t result = attempt(fiber, op, events);
 		bool more = op->code == WF_OP_RECV && result > 0 && (uint64_t)result == op->size;
 		bool closed = listed && wf_fd_leave(op, more);
 		if (WF_LIKELY(result != -ECANCELED && result != -EINTR))
@@ -62,17 +78,9 @@ int32_t wf_op_run(struct wf_op *op)
 	}
 }
 
-int32_t wf_op_run_waiting(struct wf_op *op, short events)
+int32_t wf_op_run(struct wf_op *op)
 {
-	for (;;) {
-		int32_t result = wf_op_run(op);
-		if (result != -EAGAIN)
-			return result;
-		struct wf_op poll = {.code = WF_OP_POLL, .fd = op->fd, .flags = (uint32_t)events}; /* P3 */
-		result = wf_op_run(&poll);
-		if (result < 0)
-			return result;
-	}
+	return wf_op_run_waiting(op, 0);
 }
 
 int32_t wf_op_run_always(struct wf_op *op)
