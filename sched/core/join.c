@@ -98,7 +98,7 @@ int weft_join(weft_fiber *fiber, void **result)
 	struct wf_fiber *target = wf_fiber_of_handle(fiber, &generation);
 	if (target == NULL)
 		return fiber == NULL ? -EINVAL : -ESRCH;
-	if (target == self)
+	if (target == self && wf_fiber_handle(self) == fiber)
 		return -EDEADLK;
 	uint64_t life;
 	if (!wf_life_set(target, generation, WF_LIFE_CLAIMED, WF_LIFE_CLAIMED | WF_LIFE_DETACHED, &life))
