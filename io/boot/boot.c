@@ -37,7 +37,7 @@ static int number_from_env(const char *name, uint64_t low, uint64_t high, uint64
 	else if (*end == 'm' || *end == 'M')
 		n <<= 20, end++;
 	if (bad || *end != '\0' || n < low || n > high) {
-		wf_log(WF_LOG_WARN, "%s=%s is not a number from %llu to %llu", name, text,
+		wf_log(WF_LOG_ALWAYS, "%s=%s is not a number from %llu to %llu", name, text,
 			(unsigned long long)low, (unsigned long long)high);
 		return -EINVAL;
 	}
@@ -60,7 +60,7 @@ static int word_from_env(const char *name, const char *const *words, unsigned co
 		strcat(known, i > 0 ? ", " : "");
 		strcat(known, words[i]);
 	}
-	wf_log(WF_LOG_WARN, "%s=%s is not one of %s", name, text, known);
+	wf_log(WF_LOG_ALWAYS, "%s=%s is not one of %s", name, text, known);
 	return -EINVAL;
 }
 
@@ -78,19 +78,19 @@ static int complete_engine(weft_config *config)
 	if (config->engine == WEFT_ENGINE_AUTO)
 		config->engine = engine;
 	if (config->engine > WEFT_ENGINE_EPOLL) {
-		wf_log(WF_LOG_WARN,
+		wf_log(WF_LOG_ALWAYS,
 			"weft_config.engine is %u: not one of WEFT_ENGINE_AUTO, _URING, _EPOLL",
 			config->engine);
 		return -EINVAL;
 	}
 	if (config->flags & ~CONFIG_FLAGS) {
-		wf_log(WF_LOG_WARN, "weft_config.flags has unknown bits 0x%x",
+		wf_log(WF_LOG_ALWAYS, "weft_config.flags has unknown bits 0x%x",
 			config->flags & ~CONFIG_FLAGS);
 		return -EINVAL;
 	}
 	unsigned forced = config->flags & RING_FLAGS;
 	if (forced & (forced - 1)) {
-		wf_log(WF_LOG_WARN,
+		wf_log(WF_LOG_ALWAYS,
 			"weft_config.flags forces several ring modes, 0x%x: give one WEFT_RING_*",
 			forced);
 		return -EINVAL;
@@ -119,7 +119,7 @@ static int complete(const weft_config *given, weft_config *config)
 		config->workers = workers != 0 ? (unsigned)workers : wf_cpu_count();
 	if (config->workers > WF_WORKERS_MAX) {
 		if (given != NULL && given->workers != 0) {
-			wf_log(WF_LOG_WARN, "weft_config.workers is %u: the limit is %d",
+			wf_log(WF_LOG_ALWAYS, "weft_config.workers is %u: the limit is %d",
 				config->workers, WF_WORKERS_MAX);
 			return -EINVAL;
 		}
@@ -128,12 +128,12 @@ static int complete(const weft_config *given, weft_config *config)
 	if (config->stack_size == 0)
 		config->stack_size = stack != 0 ? stack : WF_STACK_DEFAULT;
 	if (config->stack_size > WF_STACK_MAX) {
-		wf_log(WF_LOG_WARN, "weft_config.stack_size is %zu: the limit is 1 GiB",
+		wf_log(WF_LOG_ALWAYS, "weft_config.stack_size is %zu: the limit is 1 GiB",
 			config->stack_size);
 		return -EINVAL;
 	}
 	if (config->ring_entries > WF_RING_ENTRIES_MAX) {
-		wf_log(WF_LOG_WARN, "weft_config.ring_entries is %u: the limit is %u",
+		wf_log(WF_LOG_ALWAYS, "weft_config.ring_entries is %u: the limit is %u",
 			config->ring_entries, WF_RING_ENTRIES_MAX);
 		return -EINVAL;
 	}
@@ -164,13 +164,13 @@ static const char *advice(int error)
 static int choose_driver(const weft_config *config, const struct wf_driver **driver)
 {
 	if (config->engine == WEFT_ENGINE_EPOLL) {
-		wf_log(WF_LOG_WARN,
+		wf_log(WF_LOG_ALWAYS,
 			"the epoll engine is not part of this version: leave WEFT_ENGINE unset, or set uring");
 		return -ENOTSUP;
 	}
 	int error = wf_uring_probe(config);
 	if (error != 0) {
-		wf_log(WF_LOG_WARN, "io_uring is refused: %s%s", strerror(-error), advice(error));
+		wf_log(WF_LOG_ALWAYS, "io_uring is refused: %s%s", strerror(-error), advice(error));
 		return error;
 	}
 	*driver = &wf_uring_driver;
@@ -192,7 +192,7 @@ static int start(const weft_config *given, struct wf_runtime **rt)
 	else
 		return error;
 	if (error != 0 && error != -EAGAIN) /* those have said so */
-		wf_log(WF_LOG_WARN, "a worker could not start: %s%s", strerror(-error), advice(error));
+		wf_log(WF_LOG_ALWAYS, "a worker could not start: %s%s", strerror(-error), advice(error));
 	return error;
 }
 

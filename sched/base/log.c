@@ -71,7 +71,7 @@ int wf_log_configure(void)
 			return 0;
 		}
 	}
-	wf_log(WF_LOG_WARN, "WEFT_LOG=%s is not one of off, warn, info", value);
+	wf_log(WF_LOG_ALWAYS, "WEFT_LOG=%s is not one of off, warn, info", value);
 	return -EINVAL;
 }
 

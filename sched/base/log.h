@@ -2,13 +2,14 @@
 /* log.h - lines for the operator, on stderr
  *
  * What     wf_log prints one line "weft: ..." with a single write when the level is enabled. WEFT_LOG chooses
- *          the level: off, warn (the default) or info.
+ *          the level: off (refusals only), warn (the default) or info.
  * Rules    nothing on a hot path logs; a condition that repeats is counted in the stats and logged once.
  */
 #ifndef WF_SCHED_BASE_LOG_H
 #define WF_SCHED_BASE_LOG_H
 
-enum wf_log_level { WF_LOG_OFF = 0, WF_LOG_WARN = 1, WF_LOG_INFO = 2 };
+/* ALWAYS: why a call was refused, where its errno value alone does not say it. */
+enum wf_log_level { WF_LOG_ALWAYS = 0, WF_LOG_WARN = 1, WF_LOG_INFO = 2 };
 
 void wf_log(enum wf_log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

@@ -166,7 +166,7 @@ static int start_threads(struct wf_runtime *rt)
 		error = wf_thread_create(
 			&rt->thread[started].pthread, name, worker_thread, &rt->thread[started]);
 		if (error != 0) {
-			wf_log(WF_LOG_WARN, "worker thread %u of %u could not be made: %s",
+			wf_log(WF_LOG_ALWAYS, "worker thread %u of %u could not be made: %s",
 				started + 1, rt->worker_count, strerror(-error));
 			break;
 		}
@@ -218,7 +218,7 @@ int wf_runtime_start(struct wf_runtime **out, const weft_config *config, const s
 		return pool;
 	struct wf_runtime *rt = take_slot();
 	if (rt == NULL) {
-		wf_log(WF_LOG_WARN, "%d runtimes run already: stop one first", WF_RUNTIMES_MAX);
+		wf_log(WF_LOG_ALWAYS, "%d runtimes run already: stop one first", WF_RUNTIMES_MAX);
 		return -EAGAIN;
 	}
 	reset(rt, config, driver);

@@ -38,18 +38,18 @@ void wf_fiber_fill(struct wf_fiber *fiber, struct wf_runtime *rt, weft_fn fn, vo
 static int check_attr(const weft_attr *attr)
 {
 	if (attr->flags & ~ATTR_FLAGS) {
-		wf_log(WF_LOG_WARN,
+		wf_log(WF_LOG_ALWAYS,
 			"weft_spawn_attr: unknown flags 0x%x (known: WEFT_PINNED, WEFT_FP_ENV, WEFT_SMALL)",
 			attr->flags & ~ATTR_FLAGS);
 		return -EINVAL;
 	}
 	if ((attr->flags & WEFT_SMALL) && attr->stack_size != 0) {
-		wf_log(WF_LOG_WARN,
+		wf_log(WF_LOG_ALWAYS,
 			"weft_spawn_attr: WEFT_SMALL has a fixed stack; leave stack_size zero");
 		return -EINVAL;
 	}
 	if (attr->stack_size > WF_STACK_MAX) {
-		wf_log(WF_LOG_WARN,
+		wf_log(WF_LOG_ALWAYS,
 			"weft_spawn_attr: a stack of %zu bytes is larger than the limit of 1 GiB",
 			attr->stack_size);
 		return -EINVAL;
