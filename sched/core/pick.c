@@ -53,8 +53,13 @@ bool wf_deque_make_room_self(struct wf_worker *w)
 	/* Children joined oldest first leave their entries at the old end. */
 	uint64_t entry;
 	bool raced;
-	while (wf_deque_peek_oldest(&w->deque, &entry) && is_tombstone(entry))
-		wf_deque_steal(&w->deque, &entry, &raced);
+	while (wf_deque_peek_oldest(&w->deque, &entry) && is_tombstone(entry)) {
+		if (!wf_deque_steal(&w->deque, &entry, &raced) || is_tombstone(entry))
+			continue;
+		/* A thief took what was peeked at, and this is the one behind it. */
+		wf_deque_push_self(&w->deque, entry, w->shared);
+		break;
+	}
 	return wf_deque_has_room_self(&w->deque) || wf_deque_grow_self(&w->deque);
 }
 

@@ -49,7 +49,8 @@ struct wf_runtime {
 	wf_a32 references;
 	wf_a64 outside_spawned; /* fibers made by threads that are no workers */
 	wf_a64 virtual_now;
-	bool used; /* under the table's lock */
+	wf_lock virtual_lock; /* one worker at a time moves virtual_now */
+	bool used;	      /* under the table's lock */
 	/* monitor.h */
 	bool monitored;
 	pthread_t monitor;

@@ -37,9 +37,9 @@ struct pool {
 
 /* A slab, for the fault handler and the statistics. */
 struct range {
-	char *low;
+	wf_aptr low; /* ST-1; moves down when the next slab lies below */
+	char *high;  /* the end; constant */
 	uint32_t pool;
-	uint32_t slots;
 	bool guarded;
 };
 
@@ -87,11 +87,13 @@ static char *slot_low(uint32_t pool, char *slot)
 	return pool == POOL_SMALL ? slot : slot + PAGE;
 }
 
+WF_OWNER_CODE_BEGIN
 static void set_canary(char *low)
 {
 	uint64_t word = CANARY;
 	memcpy(low, &word, sizeof(word));
 }
+WF_OWNER_CODE_END
 
 static bool guard_pages(char *slab, uint32_t pool, uint32_t slots)
 {
@@ -147,13 +149,12 @@ static int add_range(char *slab, uint32_t pool, uint32_t slots, bool guarded)
 	wf_lock_acquire(&range_lock);
 	uint32_t n = wf_load_rlx32(&range_count); /* rlx: under the lock */
 	if (n > 0) {
-		/* Slabs mostly lie side by side, downwards: one range then. Bounds grow one at a time, so that the handler sees a
-		 * range that was true before or is true now. */
+		/* Slabs mostly lie side by side, downwards: one range then. One store, so that readers see the range that was true
+		 * before or is true now. */
 		struct range *last = &ranges[n - 1];
 		if (last->pool == pool && last->guarded == guarded &&
-			slab + slots * stride(pool) == last->low) {
-			last->low = slab;
-			last->slots += slots;
+			slab + slots * stride(pool) == wf_load_rlxp(&last->low)) { /* rlx: under the lock */
+			wf_store_relp(&last->low, slab);			   /* ST-1 */
 			wf_lock_release(&range_lock);
 			return 0;
 		}
@@ -162,7 +163,8 @@ static int add_range(char *slab, uint32_t pool, uint32_t slots, bool guarded)
 		wf_lock_release(&range_lock);
 		return -ENOMEM;
 	}
-	ranges[n] = (struct range){.low = slab, .pool = pool, .slots = slots, .guarded = guarded};
+	ranges[n] = (struct range){
+		.low = {slab}, .high = slab + slots * stride(pool), .pool = pool, .guarded = guarded};
 	wf_store_rel32(&range_count, n + 1); /* ST-1 */
 	wf_lock_release(&range_lock);
 	return 0;
@@ -404,18 +406,20 @@ bool wf_stack_has_canary(const struct wf_stack *stack)
 	uint32_t n = wf_load_acq32(&range_count); /* ST-1 */
 	for (uint32_t i = 0; i < n; i++) {
 		const struct range *r = &ranges[i];
-		if (stack->low >= r->low && stack->low < r->low + r->slots * stride(r->pool))
+		if (stack->low >= (char *)wf_load_acqp(&r->low) && stack->low < r->high) /* ST-1 */
 			return !r->guarded;
 	}
 	return false;
 }
 
+WF_OWNER_CODE_BEGIN
 bool wf_stack_canary_intact(const struct wf_stack *stack)
 {
 	uint64_t word;
 	memcpy(&word, stack->low, sizeof(word));
 	return word == CANARY;
 }
+WF_OWNER_CODE_END
 
 bool wf_stack_is_guard(const void *address)
 {
@@ -423,9 +427,10 @@ bool wf_stack_is_guard(const void *address)
 	for (uint32_t i = 0; i < n; i++) {
 		const struct range *r = &ranges[i];
 		const char *at = address;
-		if (at < r->low || at >= r->low + r->slots * stride(r->pool))
+		if (at < (char *)wf_load_acqp(&r->low) || at >= r->high) /* ST-1 */
 			continue;
-		return r->guarded && (size_t)(at - r->low) % stride(r->pool) < PAGE;
+		return r->guarded &&
+			(size_t)(r->high - at - 1) % stride(r->pool) >= stride(r->pool) - PAGE;
 	}
 	return false;
 }

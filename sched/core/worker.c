@@ -191,9 +191,12 @@ static struct wf_fiber *search(struct wf_worker *w)
 	return wf_steal_work(w, true);
 }
 
-/* All workers sleep, nothing is in flight: virtual time jumps to the next timer. True: something was fired. */
-static bool advance_virtual_time(struct wf_runtime *rt, struct wf_worker *w)
+/* All workers sleep, nothing is in flight: virtual time jumps to the next timer. True: there is something to run. */
+static bool advance_locked(struct wf_runtime *rt, struct wf_worker *w)
 {
+	/* Before the sleepers' bits: whoever has taken what another worker's jump made ready has withdrawn its bit before. */
+	if (wf_work_visible(w))
+		return true;
 	int64_t next = INT64_MAX;
 	for (uint32_t i = 0; i < rt->worker_count; i++) {
 		struct wf_worker *other = &rt->worker[i];
@@ -212,6 +215,14 @@ static bool advance_virtual_time(struct wf_runtime *rt, struct wf_worker *w)
 		wf_bump(w, WF_TIMERS_FIRED,
 			wf_timer_fire_due(&rt->worker[i].timers, w, next, UINT32_MAX));
 	return true;
+}
+
+static bool advance_virtual_time(struct wf_runtime *rt, struct wf_worker *w)
+{
+	wf_lock_acquire(&rt->virtual_lock);
+	bool awake = advance_locked(rt, w);
+	wf_lock_release(&rt->virtual_lock);
+	return awake;
 }
 
 /* Until when this worker may sleep: its next timer, or the time to give stacks back. */
