@@ -35,7 +35,8 @@ test_deadline() {
 }
 
 test_echo_server() {
-	local server port start=$SECONDS
+	local port start=$SECONDS
+	: >"$scratch/output"
 	"$program" --seconds 3 >"$scratch/output" &
 	server=$!
 	trap 'kill "$server" 2>/dev/null; rm -rf "$scratch"' EXIT

@@ -170,15 +170,21 @@ TEST_P(Cancel, ShieldDefersItButNotTheDeadline)
 		Scene scene;
 		for (const Scene::Point &point : scene.points()) {
 			std::atomic<long> shielded{0}, after{0};
+			std::atomic<bool> cancelled{false};
 			Fiber fiber([&] {
 				weft_shield(true);
 				weft_deadline(weft_after(5 * WEFT_MS));
 				shielded = point.call();
+				while (!cancelled) /* however late the machine lets it come */
+					weft_yield();
 				weft_shield(false);
 				after = point.call();
 			});
-			EXPECT_TRUE(until_parked(1) || shielded != 0) << point.name;
+			EXPECT_TRUE(until([&] {
+				return shielded != 0 || operations_in_flight() >= 1;
+			})) << point.name;
 			EXPECT_EQ(0, fiber.cancel());
+			cancelled = true;
 			fiber.join();
 			EXPECT_EQ(-ETIMEDOUT, shielded) << point.name;
 			EXPECT_EQ(-ECANCELED, after) << point.name << ": cancellation comes first";
