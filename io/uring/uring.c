@@ -438,7 +438,7 @@ static void uring_wait(struct wf_thread *thread, int64_t deadline)
 static void uring_interrupt(struct wf_thread *thread)
 {
 	struct uring *u = thread->engine;
-	uint64_t one = 1;
+	static const uint64_t one = 1; /* not on the stack, which may be a fiber's: TSan looks into write() */
 	ssize_t n = write(u->event_fd, &one, sizeof(one));
 	WF_CHECK(n == (ssize_t)sizeof(one)); /* one write a sleep: the counter cannot be full */
 }
