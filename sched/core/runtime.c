@@ -332,14 +332,18 @@ void wf_runtime_cancel_all(struct wf_runtime *rt)
 	}
 }
 
-/* Ended fibers that nobody joined give their blocks back. */
+/* Ended fibers that nobody joined give their blocks back. Claimed as by a join: a fiber of another runtime may be about to
+ * take the result of one of them, and then recycles it itself. */
 static void recycle_unjoined(struct wf_runtime *rt)
 {
 	uint32_t size = wf_fiber_table_size();
 	for (uint32_t i = 1; i < size; i++) {
 		struct wf_fiber *fiber = wf_fiber_at(i);
 		uint64_t life = wf_load_sc64(&fiber->life);
-		if ((life & WF_LIFE_LIVE) && (life & WF_LIFE_ENDED) && fiber->rt == rt)
+		uint64_t before;
+		if ((life & WF_LIFE_ENDED) && fiber->rt == rt &&
+			wf_life_set(fiber, wf_fiber_generation(life), WF_LIFE_CLAIMED,
+				WF_LIFE_CLAIMED | WF_LIFE_DETACHED, &before))
 			wf_fiber_recycle(NULL, fiber);
 	}
 }

@@ -3,7 +3,7 @@
  *
  * What     one 64-bit word a fiber: {sequence:56, flags:5, phase:3}. Every park has a new sequence number; a waker holds the
  *          number of the park it means, wins by one compare-and-swap, and only the winner may touch the fiber.
- * Phases   RUNNING    on a worker, or yielding in a queue as READY
+ * Phases   RUNNING    on a worker, or in a queue since it yielded
  *          PARKING    has left its worker's attention; its registers are saved, the commit function runs
  *          PARKED     published; wakers and interrupters may win
  *          WON        won during PARKING: the winner is still at work, the committer has not finished

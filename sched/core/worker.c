@@ -309,6 +309,7 @@ void wf_worker_loop(struct wf_worker *w)
 	if (w->searching)
 		wf_idle_search_found(&w->rt->idle);
 	w->searching = false;
+	drain_box(w); /* a request that came after the last tick must not leave its block marked as boxed */
 	wf_tsan_acquire(w);
 }
 
