@@ -9,6 +9,7 @@
 #include <climits>
 #include <fcntl.h>
 #include <sched.h>
+#include <set>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -438,5 +439,83 @@ TEST(RuntimeDefaultDeathTest, WorkersFollowTheCgroupQuota)
 	if (told == nullptr) {
 		unsetenv("WEFT_TEST_CGROUP");
 		rmdir(folder.c_str());
+	}
+}
+
+/* Two runtimes: a fiber of one joins a fiber of the other, which stops before the result is taken. */
+struct Across {
+	std::atomic<weft_fiber *> target{nullptr};
+	std::atomic<bool> joining{false}, holding{false}, stopped{false}, done{false};
+	std::atomic<int> error{1};
+	void *result = nullptr;
+};
+
+static void *end_when_joined(void *arg)
+{
+	Across *across = static_cast<Across *>(arg);
+	while (!across->holding)
+		weft_yield();
+	return across;
+}
+
+static void *make_target(void *arg)
+{
+	Across *across = static_cast<Across *>(arg);
+	weft_fiber *fiber = nullptr;
+	EXPECT_EQ(0, weft_spawn(&fiber, end_when_joined, across));
+	across->target = fiber;
+	return nullptr;
+}
+
+static void *join_across(void *arg)
+{
+	Across *across = static_cast<Across *>(arg);
+	across->joining = true;
+	across->error = weft_join(across->target, &across->result);
+	std::vector<weft_fiber *> later(300);
+	std::set<weft_fiber *> distinct;
+	for (weft_fiber *&each : later) {
+		EXPECT_EQ(0, weft_spawn(&each, answer, nullptr));
+		distinct.insert(each);
+	}
+	EXPECT_EQ(later.size(), distinct.size()) << "no block is handed out twice";
+	for (weft_fiber *each : later)
+		EXPECT_EQ(0, weft_join(each, nullptr));
+	across->done = true;
+	return nullptr;
+}
+
+static void *hold_worker(void *arg)
+{
+	Across *across = static_cast<Across *>(arg);
+	while (!across->joining)
+		weft_yield();
+	across->holding = true;
+	while (!across->stopped) /* keeps the only worker, so that the joiner cannot take the result yet */
+		std::this_thread::yield();
+	return nullptr;
+}
+
+TEST(RuntimeAcross, AStoppedRuntimesResultIsTakenOnce)
+{
+	weft_config one{};
+	one.workers = 1;
+	for (int round = 0; round < times(50, 10); round++) {
+		Across across;
+		weft_runtime *joiners = nullptr, *targets = nullptr;
+		ASSERT_EQ(0, weft_start(&joiners, &one));
+		ASSERT_EQ(0, weft_start(&targets, &one));
+		ASSERT_EQ(0, weft_submit(targets, make_target, &across));
+		while (across.target == nullptr)
+			std::this_thread::yield();
+		ASSERT_EQ(0, weft_submit(joiners, join_across, &across));
+		ASSERT_EQ(0, weft_submit(joiners, hold_worker, &across));
+		EXPECT_EQ(0, weft_stop(targets));
+		across.stopped = true;
+		while (!across.done)
+			std::this_thread::yield();
+		EXPECT_EQ(0, weft_stop(joiners));
+		EXPECT_EQ(0, across.error);
+		EXPECT_EQ(&across, across.result);
 	}
 }
