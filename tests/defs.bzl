@@ -9,6 +9,7 @@ _LAYERS = [
     "//sched/base",
     "//sched/core",
     "//sched/obs",
+    "//sched/sync",
     "//sched/task",
 ]
 

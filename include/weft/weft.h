@@ -6,6 +6,9 @@
  *   version.h  the version of the headers and of the library; attributes of declarations
  *   runtime.h  time, configuration, starting and stopping a runtime
  *   fiber.h    fibers, cancellation, deadlines, fiber-local storage; begins with the overview
+ *   scope.h    fibers that end before the block that started them does
+ *   sync.h     mutexes, conditions, semaphores and what else fibers wait for each other with
+ *   chan.h     channels, select, tickers
  *   io.h       descriptors: read, write, poll, close; begins with the rules of all I/O
  *   net.h      sockets
  *   fs.h       files
@@ -48,12 +51,15 @@
 #ifndef WEFT_WEFT_H
 #define WEFT_WEFT_H
 
+#include <weft/chan.h>
 #include <weft/fiber.h>
 #include <weft/fs.h>
 #include <weft/io.h>
 #include <weft/net.h>
 #include <weft/runtime.h>
+#include <weft/scope.h>
 #include <weft/stats.h>
+#include <weft/sync.h>
 #include <weft/version.h>
 
 #endif

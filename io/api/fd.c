@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 
+#include "io/api/entry.h"
 #include "io/api/op.h"
 #include "sched/base/alloc.h"
 #include "sched/base/sanitize.h"
@@ -12,21 +13,11 @@
 
 WF_OWNER_CODE_BEGIN
 
-enum state { OPEN, CLOSING, RELEASING };
-
 /* A fiber that waits for the state or the list to change. */
-struct waiter {
+struct wf_fd_waiter {
 	struct wf_fiber *fiber;
 	uint64_t ticket;
-	struct waiter *next;
-};
-
-struct entry {
-	wf_lock lock;
-	uint8_t state;
-	wf_a32 dry; /* the last receive took all there was; a hint: rlx. A new descriptor is not: what is no socket must say so at once */
-	struct wf_op *ops;
-	struct waiter *waiters;
+	struct wf_fd_waiter *next;
 };
 
 static wf_aptr pages[WF_FD_PAGES_MAX];
@@ -40,16 +31,16 @@ static int beyond_table(int fd)
 	return flags < 0 ? -EBADF : -EMFILE;
 }
 
-static int find(int fd, struct entry **out)
+int wf_fd_find(int fd, struct wf_fd_entry **out)
 {
 	if (fd < 0)
 		return -EBADF;
 	if ((unsigned)fd >= WF_FD_PAGE * WF_FD_PAGES_MAX)
 		return beyond_table(fd);
 	wf_aptr *page = &pages[(unsigned)fd / WF_FD_PAGE];
-	struct entry *entries = wf_load_acqp(page); /* carries the zeroed page */
+	struct wf_fd_entry *entries = wf_load_acqp(page); /* carries the zeroed page */
 	if (WF_UNLIKELY(entries == NULL)) {
-		struct entry *fresh = wf_alloc_zero(WF_FD_PAGE * sizeof(*fresh));
+		struct wf_fd_entry *fresh = wf_alloc_zero(WF_FD_PAGE * sizeof(*fresh));
 		if (fresh == NULL)
 			return -ENOMEM;
 		void *expect = NULL;
@@ -64,47 +55,48 @@ static int find(int fd, struct entry **out)
 	return 0;
 }
 
-static void wake_all_locked(struct entry *entry)
+static void wake_all_locked(struct wf_fd_entry *entry)
 {
-	struct waiter *waiter = entry->waiters;
+	struct wf_fd_waiter *waiter = entry->waiters;
 	entry->waiters = NULL;
 	while (waiter != NULL) {
-		struct waiter *next = waiter->next; /* the waiter is gone once it is woken */
+		struct wf_fd_waiter *next = waiter->next; /* the waiter is gone once it is woken */
 		wf_wake(wf_self(), waiter->fiber, waiter->ticket, WF_WAKE_OK);
 		waiter = next;
 	}
 }
 
 struct wait {
-	struct entry *entry;
-	struct waiter waiter;
+	struct wf_fd_entry *entry;
+	struct wf_fd_waiter waiter;
 	bool for_empty; /* until no operation is left; else until RELEASING is over */
 };
 
 static bool must_wait_locked(const struct wait *wait)
 {
-	return wait->for_empty ? wait->entry->ops != NULL : wait->entry->state == RELEASING;
+	return wait->for_empty ? wait->entry->ops != NULL : wait->entry->state == WF_FD_RELEASING;
 }
 
 static bool commit_wait(struct wf_worker *w, struct wf_fiber *fiber, uint64_t ticket, void *arg)
 {
 	(void)w;
 	struct wait *wait = arg;
-	struct entry *entry = wait->entry;
+	struct wf_fd_entry *entry = wait->entry;
 	wf_lock_acquire(&entry->lock);
 	bool must = must_wait_locked(wait);
 	if (must) {
-		wait->waiter = (struct waiter){.fiber = fiber, .ticket = ticket, .next = entry->waiters};
+		wait->waiter = (struct wf_fd_waiter){
+			.fiber = fiber, .ticket = ticket, .next = entry->waiters};
 		entry->waiters = &wait->waiter;
 	}
 	wf_lock_release(&entry->lock);
 	return must;
 }
 
-static void unlink_waiter(struct entry *entry, struct waiter *waiter)
+static void unlink_waiter(struct wf_fd_entry *entry, struct wf_fd_waiter *waiter)
 {
 	wf_lock_acquire(&entry->lock);
-	for (struct waiter **link = &entry->waiters; *link != NULL; link = &(*link)->next)
+	for (struct wf_fd_waiter **link = &entry->waiters; *link != NULL; link = &(*link)->next)
 		if (*link == waiter) {
 			*link = waiter->next;
 			break;
@@ -112,7 +104,7 @@ static void unlink_waiter(struct entry *entry, struct waiter *waiter)
 	wf_lock_release(&entry->lock);
 }
 
-static int wait_for_release(struct entry *entry)
+int wf_fd_wait_for_release(struct wf_fd_entry *entry)
 {
 	struct wf_worker *w = wf_self();
 	struct wf_fiber *fiber = w->current;
@@ -125,73 +117,86 @@ static int wait_for_release(struct entry *entry)
 	return 0;
 }
 
-int wf_fd_enter(struct wf_op *op)
+void wf_fd_list_locked(struct wf_fd_entry *entry, struct wf_op *op)
 {
-	struct entry *entry;
-	int error = find(op->fd, &entry);
-	while (error == 0) {
-		wf_lock_acquire(&entry->lock);
-		if (WF_LIKELY(entry->state == OPEN)) {
-			op->fd_prev = NULL;
-			op->fd_next = entry->ops;
-			if (entry->ops != NULL)
-				entry->ops->fd_prev = op;
-			entry->ops = op;
-			wf_lock_release(&entry->lock);
-			return 0;
-		}
-		bool releasing = entry->state == RELEASING; /* C1 */
-		wf_lock_release(&entry->lock);
-		error = releasing ? wait_for_release(entry) : -EBADF;
-	}
-	return error;
+	op->fd_prev = NULL;
+	op->fd_next = entry->ops;
+	if (entry->ops != NULL)
+		entry->ops->fd_prev = op;
+	entry->ops = op;
 }
 
-bool wf_fd_leave(struct wf_op *op, bool more)
+void wf_fd_unlist_locked(struct wf_fd_entry *entry, struct wf_op *op)
 {
-	struct entry *entry;
-	int error = find(op->fd, &entry);
-	WF_CHECK(error == 0);
-	/* rlx: a hint. */
-	if (op->code == WF_OP_RECV && (wf_load_rlx32(&entry->dry) != 0) == more)
-		wf_store_rlx32(&entry->dry, !more);
-	wf_lock_acquire(&entry->lock);
 	if (op->fd_prev != NULL)
 		op->fd_prev->fd_next = op->fd_next;
 	else
 		entry->ops = op->fd_next;
 	if (op->fd_next != NULL)
 		op->fd_next->fd_prev = op->fd_prev;
-	bool closed = entry->state == CLOSING;
-	if (closed) {
-		wf_and_sc64(&op->fiber->life, ~WF_LIFE_CLOSE); /* C3 */
-		if (entry->ops == NULL)
-			wake_all_locked(entry);
+	if (entry->state == WF_FD_CLOSING && entry->ops == NULL)
+		wake_all_locked(entry);
+}
+
+int wf_fd_enter(struct wf_op *op)
+{
+	struct wf_fd_entry *entry;
+	int error = wf_fd_find(op->fd, &entry);
+	while (error == 0) {
+		wf_lock_acquire(&entry->lock);
+		if (WF_LIKELY(entry->state == WF_FD_OPEN)) {
+			wf_fd_list_locked(entry, op);
+			wf_lock_release(&entry->lock);
+			return 0;
+		}
+		bool releasing = entry->state == WF_FD_RELEASING; /* C1 */
+		wf_lock_release(&entry->lock);
+		error = releasing ? wf_fd_wait_for_release(entry) : -EBADF;
 	}
+	return error;
+}
+
+bool wf_fd_leave(struct wf_op *op, bool more)
+{
+	struct wf_fd_entry *entry;
+	int error = wf_fd_find(op->fd, &entry);
+	WF_CHECK(error == 0);
+	/* rlx: a hint. */
+	if (op->code == WF_OP_RECV && (wf_load_rlx32(&entry->dry) != 0) == more)
+		wf_store_rlx32(&entry->dry, !more);
+	wf_lock_acquire(&entry->lock);
+	bool closed = entry->state == WF_FD_CLOSING;
+	if (closed)
+		wf_and_sc64(&op->fiber->life, ~WF_LIFE_CLOSE); /* C3 */
+	wf_fd_unlist_locked(entry, op);
 	wf_lock_release(&entry->lock);
 	return closed;
 }
 
 bool wf_fd_has_more(int fd)
 {
-	struct entry *entry;
-	return find(fd, &entry) != 0 || wf_load_rlx32(&entry->dry) == 0; /* rlx: a hint */
+	struct wf_fd_entry *entry;
+	return wf_fd_find(fd, &entry) != 0 || wf_load_rlx32(&entry->dry) == 0; /* rlx: a hint */
 }
 
 int wf_fd_close_begin(int fd)
 {
-	struct entry *entry;
-	int error = find(fd, &entry);
+	struct wf_fd_entry *entry;
+	int error = wf_fd_find(fd, &entry);
 	if (error != 0)
 		return error;
 	wf_lock_acquire(&entry->lock);
-	if (entry->state != OPEN) {
+	if (entry->state != WF_FD_OPEN) {
 		wf_lock_release(&entry->lock);
 		return -EBADF;
 	}
-	entry->state = CLOSING;
+	entry->state = WF_FD_CLOSING;
 	for (struct wf_op *op = entry->ops; op != NULL; op = op->fd_next) { /* C2 */
 		struct wf_fiber *fiber = op->fiber;
+		if (fiber == NULL) {
+			wf_detached_cancel(wf_self(), (struct wf_detached *)op); /* C4 */
+			continue;
+		}
 		wf_or_sc64(&fiber->life, WF_LIFE_CLOSE); /* WK-1.3, C3 */
 		wf_interrupt(wf_self(), fiber, wf_fiber_generation(wf_load_sc64(&fiber->life)));
 	}
@@ -199,14 +204,13 @@ int wf_fd_close_begin(int fd)
 	wf_lock_release(&entry->lock);
 	while (busy) {
 		struct wait wait = {.entry = entry, .for_empty = true};
-		uint64_t all = WF_PARK_NO_CANCEL | WF_PARK_NO_LATE | WF_PARK_NO_CLOSE;
-		wf_park(all, commit_wait, &wait);
+		wf_park(WF_PARK_DEAF, commit_wait, &wait);
 		wf_lock_acquire(&entry->lock);
 		busy = entry->ops != NULL;
 		wf_lock_release(&entry->lock);
 	}
 	wf_lock_acquire(&entry->lock);
-	entry->state = RELEASING;
+	entry->state = WF_FD_RELEASING;
 	wf_store_rlx32(&entry->dry, 0); /* rlx: a hint */
 	wf_lock_release(&entry->lock);
 	return 0;
@@ -214,11 +218,11 @@ int wf_fd_close_begin(int fd)
 
 void wf_fd_close_end(int fd)
 {
-	struct entry *entry;
-	int error = find(fd, &entry);
+	struct wf_fd_entry *entry;
+	int error = wf_fd_find(fd, &entry);
 	WF_CHECK(error == 0);
 	wf_lock_acquire(&entry->lock);
-	entry->state = OPEN;
+	entry->state = WF_FD_OPEN;
 	wake_all_locked(entry);
 	wf_lock_release(&entry->lock);
 }

@@ -11,6 +11,7 @@
  *             wait until the closer has seen it done, and then meet whatever file it is.
  *          C2 an operation is in the list from wf_fd_enter to wf_fd_leave, so its fiber lives while the list's lock is held.
  *          C3 LIFE_CLOSE is set and cleared under the entry's lock.
+ *          C4 a poll that selects wait on (watch.c) is listed too; it is a detached operation, and has no fiber.
  * Tests    tests/io/close_test.cc
  */
 #ifndef WF_IO_API_FD_H

@@ -89,7 +89,7 @@ int32_t wf_op_run_always(struct wf_op *op)
 	if (w == NULL)
 		return -EPERM;
 	op->fiber = w->current;
-	park_in(w->current, op, WF_PARK_NO_CANCEL | WF_PARK_NO_LATE | WF_PARK_NO_CLOSE);
+	park_in(w->current, op, WF_PARK_DEAF);
 	return op->result;
 }
 

@@ -13,6 +13,7 @@
 #include <weft/runtime.h>
 #include <weft/version.h>
 
+#include "io/api/watch.h"
 #include "io/uring/uring.h"
 #include "sched/base/log.h"
 #include "sched/base/seam.h"
@@ -187,10 +188,10 @@ static int start(const weft_config *given, struct wf_runtime **rt)
 	int error = complete(given, &config);
 	if (error == 0)
 		error = choose_driver(&config, &driver);
-	if (error == 0)
-		error = wf_runtime_start(rt, &config, driver);
-	else
+	if (error != 0)
 		return error;
+	wf_store_relp(&wf_descriptors, (void *)&wf_watch_calls); /* SD2: a constant table */
+	error = wf_runtime_start(rt, &config, driver);
 	if (error != 0 && error != -EAGAIN) /* those have said so */
 		wf_log(WF_LOG_ALWAYS, "a worker could not start: %s%s", strerror(-error), advice(error));
 	return error;

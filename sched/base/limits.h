@@ -113,6 +113,23 @@ _Static_assert((WF_READY_CAP & (WF_READY_CAP - 1)) == 0, "the ring is indexed by
 /* Tries of a contended lock before sleeping: about 1 us. */
 #define WF_LOCK_SPINS 64
 
+/* A mutex that somebody has waited for this long is handed over at the next unlock. Shorter hands over more often, which costs a switch each; longer
+ * lets a busy holder keep others out. Go uses the same. */
+#define WF_MUTEX_HANDOFF_NS 1000000
+/* Looks at a held mutex before waiting, with a pause of ten relaxed loops between two: about 1 us in all, less than a park and its wake. */
+#define WF_MUTEX_SPINS 4
+#define WF_MUTEX_SPIN_RELAX 10
+
+/* Lists of words waited for by weft_futex_wait: 2^8, each on its own cache line (16 KiB). More waiters make longer lists, never an error. */
+#define WF_FUTEX_BUCKET_BITS 8
+#define WF_FUTEX_BUCKETS (1u << WF_FUTEX_BUCKET_BITS)
+
+/* Locks of the lists of scopes that fibers have open, chosen by the opener: 2^8, each on its own cache line. */
+#define WF_SCOPE_SHARDS 256u
+
+/* Cases of a select that need no memory but the stack of the call, small fibers' included. */
+#define WF_SELECT_INLINE 4u
+
 /* Submission ring of each worker; the completion ring is sized apart, because completions come in bursts. */
 #define WF_RING_ENTRIES 256u
 #define WF_RING_ENTRIES_MAX 32768u

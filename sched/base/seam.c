@@ -14,13 +14,21 @@
 
 #include "sched/base/check.h"
 
+WF_OWNER_CODE_BEGIN
+
 int64_t wf_clock_now(void)
 {
 	struct timespec ts;
+#ifdef WF_TSAN
+	/* TSan would take what it writes on a fiber's stack, in the worker's context, for a race. */
+	syscall(SYS_clock_gettime, CLOCK_MONOTONIC, &ts);
+#else
 	clock_gettime(CLOCK_MONOTONIC, &ts);
+#endif
 	return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
 }
 
+/* errno is the thread's, used by one fiber's context after the other: no race. */
 void wf_futex_wait(wf_a32 *word, uint32_t expected, int64_t deadline)
 {
 	struct timespec ts;
@@ -32,15 +40,21 @@ void wf_futex_wait(wf_a32 *word, uint32_t expected, int64_t deadline)
 		limit = &ts;
 	}
 	/* WAIT_BITSET takes an absolute CLOCK_MONOTONIC time. EAGAIN, EINTR and ETIMEDOUT: the caller re-checks. */
+	int before = errno; /* the caller's user does not expect that a lock touches it */
 	syscall(SYS_futex, &word->v, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, expected, limit, NULL,
 		FUTEX_BITSET_MATCH_ANY);
+	errno = before;
 }
 
 void wf_futex_wake(wf_a32 *word, uint32_t count)
 {
 	int most = count < INT32_MAX ? (int)count : INT32_MAX; /* the kernel's count is signed */
+	int before = errno; /* EFAULT: who waited has been woken otherwise, and its memory is gone */
 	syscall(SYS_futex, &word->v, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, most, NULL, NULL, 0);
+	errno = before;
 }
+
+WF_OWNER_CODE_END
 
 void wf_pause(int64_t duration)
 {

@@ -15,7 +15,7 @@
 
 int64_t wf_clock_now(void);
 
-/* Blocks the calling thread while *word == expected, at most until the deadline (INT64_MAX: no limit). */
+/* Blocks the calling thread while *word == expected, at most until the deadline (INT64_MAX: no limit). Both leave errno alone. */
 void wf_futex_wait(wf_a32 *word, uint32_t expected, int64_t deadline);
 void wf_futex_wake(wf_a32 *word, uint32_t count);
 

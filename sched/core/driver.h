@@ -10,6 +10,9 @@
  *             before, also when cancelled (law 4).
  *          E4 completions are handled in flush and wait, and nowhere else.
  *          E5 after wf_op_complete the engine does not touch the operation.
+ *          E6 an operation with `complete` is detached: no fiber is parked in it. It stands in its thread's list while in flight, other threads ask
+ *             for its end through the worker's op_box, and a thread ends those it still has before its engine closes.
+ * Order    OB-1 op_box: push (sc cas) -> take (sc swap): carries the operation's link.
  */
 #ifndef WF_SCHED_CORE_DRIVER_H
 #define WF_SCHED_CORE_DRIVER_H
@@ -53,12 +56,23 @@ struct wf_op {
 	uint64_t offset;
 	struct wf_fiber *fiber;
 	uint64_t ticket;
+	/* E6: called on the thread that reaped it; NULL: wakes the fiber */
+	void (*complete)(struct wf_worker *w, struct wf_op *op, int32_t result);
 	/* the engine's */
 	uint32_t slot;
 	uint32_t cancel_asked;
 	struct wf_op *next; /* waiting for room in the ring */
 	/* io/api's: the operations of one descriptor, under its lock */
 	struct wf_op *fd_next, *fd_prev;
+};
+
+/* A detached operation (E6), and where it is. */
+struct wf_detached {
+	struct wf_op op;
+	wf_aptr thread;			 /* in flight there: struct wf_thread; NULL: idle */
+	struct wf_detached *next, *prev; /* of that thread */
+	wf_a32 boxed;			 /* 1: linked in some op_box */
+	struct wf_detached *box_next;
 };
 
 struct wf_driver {
@@ -82,6 +96,15 @@ struct wf_driver {
 	/* "defer", "coop", "plain"... for the stats. */
 	const char *(*mode)(const struct wf_thread *thread);
 };
+
+/* E6. On the calling worker's thread; the operation is idle. */
+void wf_detached_submit(struct wf_worker *w, struct wf_detached *detached);
+/* First call of its complete function: it is idle again. */
+void wf_detached_ended(struct wf_detached *detached);
+/* Asks for its end, if it is in flight. Any thread, with what keeps it in flight locked. */
+void wf_detached_cancel(struct wf_worker *w, struct wf_detached *detached);
+/* Ends all of a thread, on it. */
+void wf_detached_end_all(struct wf_thread *thread);
 
 /* Called by the engine: the operation has its result; wakes the fiber (worker.c). */
 void wf_op_complete(struct wf_worker *w, struct wf_op *op, int32_t result);

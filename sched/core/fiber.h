@@ -14,7 +14,9 @@
  * Order    LF-1 life: the joiner's or'ed JOINER (sc) -> the ending fiber's or'ed ENDED (sc): carries the join fields.
  *          LF-2 life: ENDED (sc) -> the joiner's load (sc): carries the result.
  *          LF-3 handing a block out (generation + LIVE, sc) -> weft_cancel's cas. Pairs with WK-1 of ticket.h.
- * Tests    tests/core/fiber_test.cc, tests/core/handle_test.cc
+ *          LF-4 life: SCOPE (sc) after the scope's state (sc) -> the fiber's clearing of SCOPE (sc), then its load of the state (sc): a
+ *               cancellation that comes while the bit is cleared is seen.
+ * Tests    tests/core/fiber_test.cc, tests/core/handle_test.cc, tests/task/scope_test.cc
  */
 #ifndef WF_SCHED_CORE_FIBER_H
 #define WF_SCHED_CORE_FIBER_H
@@ -38,7 +40,6 @@ struct wf_worker;
 	UINT64_C(2) /* the fiber's deadline timer has fired. Cleared by the fiber when it moves the deadline */
 #define WF_LIFE_CLOSE                                                                              \
 	UINT64_C(4) /* weft_close of the descriptor it waits on. Cleared by the fiber when it leaves it */
-#define WF_LIFE_INTERRUPTS (WF_LIFE_CANCEL | WF_LIFE_LATE | WF_LIFE_CLOSE)
 #define WF_LIFE_LIVE UINT64_C(8) /* handed out, not yet recycled */
 #define WF_LIFE_ENDED                                                                              \
 	UINT64_C(16) /* the function has returned and the result is stored. Set by the fiber */
@@ -47,24 +48,55 @@ struct wf_worker;
 #define WF_LIFE_JOINER UINT64_C(128) /* and waits: see join_* */
 #define WF_LIFE_RELEASED                                                                           \
 	UINT64_C(256) /* the ended fiber has lost the joiner's ticket and reads the block no more */
+#define WF_LIFE_SCOPE                                                                              \
+	UINT64_C(512) /* a scope that it is in was cancelled, or is late: see reach. Cleared by the fiber when nothing is in force */
+#define WF_LIFE_SCOPES UINT64_C(1024) /* has scopes of its own open */
+#define WF_LIFE_SCOPED UINT64_C(2048) /* the child of a scope. With LIVE */
+#define WF_LIFE_INTERRUPTS (WF_LIFE_CANCEL | WF_LIFE_LATE | WF_LIFE_CLOSE | WF_LIFE_SCOPE)
 #define WF_GENERATION_SHIFT 32
 
 /* Flags of the block: the attributes, and: */
 #define WF_FIBER_CANARY                                                                            \
 	0x100u /* its stack has no guard: the word at its low end is checked at every park */
-#define WF_FIBER_SHIELD 0x200u /* cancellation is deferred; only the fiber itself changes it */
+#define WF_FIBER_SHIELD                                                                            \
+	0x200u /* cancellation is deferred, and all that comes from scopes; only the fiber itself changes it */
+#define WF_FIBER_SHELTER                                                                           \
+	0x2000u /* in a scope that was opened under a shield: what comes from outside it is deferred */
+#define WF_FIBER_FELT_CANCEL                                                                       \
+	0x4000u /* a call of this child failed for the cancellation of its scope */
+#define WF_FIBER_FELT_LATE 0x8000u /* or for its deadline */
 #define WF_FIBER_STACK 0x400u  /* the stack was taken at spawn (not the runtime's default size) */
 #define WF_FIBER_FRESH 0x1000u /* its first switch is still to come */
 #define WF_FIBER_HOMED 0x800u  /* pinned and started: `home` is valid */
 
 #define WF_NO_FIBER 0u /* index 0 is never handed out */
 
+/* What a scope (sched/task/scope.c) shows to those that are in it. */
+struct wf_reach {
+	wf_a32 state; /* WF_REACH_*; only grows while the scope is open */
+	weft_ns deadline; /* the soonest of the scope and those around it that reach into it; constant */
+};
+#define WF_REACH_CANCELLED 1u /* itself */
+#define WF_REACH_FAILED 2u    /* a child returned an error */
+#define WF_REACH_OUTSIDE 4u   /* a scope around it is, or its opener was when it opened the scope */
+#define WF_REACH_ANY (WF_REACH_CANCELLED | WF_REACH_FAILED | WF_REACH_OUTSIDE)
+
+#define WF_HOLDS 4u /* read locks that are remembered, sched/sync/rwlock.c */
+struct wf_holds {
+	void *lock[WF_HOLDS];
+	uint32_t more; /* beyond those */
+};
+
 /* Lives at the top of a started fiber's stack. */
 struct wf_frame {
 	weft_ns deadline;	 /* the fiber's own; WEFT_FOREVER: none */
+	weft_ns scope_deadline;	 /* of reach; WEFT_FOREVER: none */
+	struct wf_reach *reach;	 /* the innermost scope it is in; NULL: none */
+	struct wf_scope *scope;	 /* the innermost it has open itself; under its shard, scope.c */
 	struct wf_timer timer;	 /* armed while a deadline is set */
 	struct wf_local *locals; /* fiber-local storage, sched/task/local.c */
 	uint32_t local_count;
+	struct wf_holds holds;
 	void *op;		  /* the engine's operation while parked with WF_PARK_OP */
 	void *asan_fake;	  /* ASan's fake stack while the fiber is away */
 	wf_fp_env fp;		  /* WEFT_FP_ENV fibers, while away */
@@ -82,8 +114,14 @@ struct wf_fiber {
 	uint32_t flags; /* w: the fiber, before start its creator */
 	uint32_t home;	/* pinned: the worker it belongs to, once started */
 	int wake_code;	/* w: the winner of the ticket */
-	uint32_t join_index;  /* F5 */
-	uint64_t join_ticket; /* F5 */
+	union {
+		uint32_t join_index; /* F5 */
+		uint32_t scope_next; /* SCOPED: the next child, under the scope's lock */
+	};
+	union {
+		uint64_t join_ticket;	/* F5 */
+		struct wf_reach *scope; /* SCOPED: its scope; constant */
+	};
 	/* What running touches. */
 	weft_fn fn;
 	void *arg; /* the argument, later the result */
@@ -92,9 +130,9 @@ struct wf_fiber {
 	const void *site;	/* return address of the spawning call */
 	/* A cancel request on its way to the owner of the ring (request box, worker.h). */
 	wf_a32 op_thread; /* thread slot + 1 whose engine holds the operation; w: that thread's commit */
-	wf_a32 boxed;	   /* 1: linked in some box */
-	uint32_t box_next; /* w: the box's pusher, then its owner */
-	uint32_t spare;
+	wf_a32 boxed;	     /* 1: linked in some box */
+	uint32_t box_next;   /* w: the box's pusher, then its owner */
+	uint32_t scope_prev; /* as scope_next */
 #ifdef WF_TSAN
 	_Alignas(WF_CACHE_LINE) void *tsan;
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* join.c - weft_join, weft_detach, weft_self, weft_id, weft_set_name; see join.h */
+/* join.c - weft_join, weft_join_all, weft_detach, weft_self, weft_id, weft_set_name; see join.h */
 #include "sched/core/join.h"
 
 #include <errno.h>
@@ -21,22 +21,11 @@ struct wf_fiber *wf_join_finish(struct wf_worker *w, struct wf_fiber *fiber)
 		return NULL;
 	struct wf_fiber *joiner = wf_fiber_at(fiber->join_index);
 	uint64_t ticket = fiber->join_ticket;
-	if (joiner->rt != w->rt || (joiner->flags & WF_FIBER_HOMED)) {
-		if (!wf_wake(w, joiner, ticket, WF_WAKE_OK))
-			wf_or_sc64(&fiber->life, WF_LIFE_RELEASED); /* J4 */
-		return NULL;
-	}
-	/* From the ticket on the joiner is ours: run it at once, its stack and the result are warm. */
-	if (!wf_ticket_win(&joiner->word, ticket)) {
+	if (!wf_wake_win(w, joiner, ticket)) {
 		wf_or_sc64(&fiber->life, WF_LIFE_RELEASED); /* J4 */
 		return NULL;
 	}
-	joiner->wake_code = WF_WAKE_OK;
-	if (wf_ticket_done(&joiner->word, ticket) != WF_TICKET_PUSH)
-		return NULL;
-	wf_bump(w, WF_WAKES, 1);
-	wf_store_rlx64(&joiner->word, wf_ticket_with(ticket, WF_RUNNING)); /* rlx: F4, this worker owns it */
-	return joiner;
+	return wf_wake_to_run(w, joiner, ticket);
 }
 
 static bool commit_join(struct wf_worker *w, struct wf_fiber *joiner, uint64_t ticket, void *arg)
@@ -120,6 +109,23 @@ int weft_join(weft_fiber *fiber, void **result)
 			return error;
 	}
 	return finish_join(target, result);
+}
+
+int weft_join_all(weft_fiber **fibers, void **results, size_t count)
+{
+	if (wf_self() == NULL)
+		return -EPERM;
+	if (fibers == NULL && count > 0)
+		return -EINVAL;
+	for (size_t i = 0; i < count; i++) {
+		if (fibers[i] == NULL)
+			continue;
+		int error = weft_join(fibers[i], results != NULL ? &results[i] : NULL);
+		if (error != 0)
+			return error;
+		fibers[i] = NULL;
+	}
+	return 0;
 }
 
 int weft_detach(weft_fiber *fiber)

@@ -3,6 +3,8 @@
  *
  * Rules    N1 the LATE bit only wakes: whether the deadline has passed is decided by the clock. A bit left by a deadline that
  *             was since moved is cleared by the fiber when it meets it, and the timer armed again.
+ *          N2 the SCOPE bit only wakes, too: whether a scope is cancelled stands in the innermost scope's state, whether it is late is decided
+ *             by the clock. A fiber that meets the bit and finds nothing in force clears it, and looks once more (LF-4).
  */
 #include <errno.h>
 
@@ -30,7 +32,9 @@ int wf_park(uint64_t flags, wf_commit_fn commit, void *arg)
 
 uint64_t wf_park_masks(const struct wf_fiber *fiber)
 {
-	return (fiber->flags & WF_FIBER_SHIELD) ? WF_PARK_NO_CANCEL : 0;
+	if (fiber->flags & WF_FIBER_SHIELD)
+		return WF_PARK_NO_CANCEL | WF_PARK_NO_SCOPE;
+	return (fiber->flags & WF_FIBER_SHELTER) ? WF_PARK_NO_CANCEL : 0;
 }
 
 /* The deadline's timer: `key` is the generation. */
@@ -53,17 +57,57 @@ void wf_deadline_arm(struct wf_worker *w, struct wf_fiber *fiber)
 	wf_bump(w, WF_TIMERS_ARMED, 1);
 }
 
-int wf_interrupted(struct wf_worker *w, struct wf_fiber *fiber)
+static bool scope_cancelled(const struct wf_frame *frame)
+{
+	return frame->reach != NULL && (wf_load_sc32(&frame->reach->state) & WF_REACH_ANY); /* LF-4 */
+}
+
+bool wf_cancel_in_force(struct wf_fiber *fiber)
 {
 	uint64_t life = wf_load_acq64(&fiber->life); /* WK-1 covers what comes later: a hint is enough here */
-	if ((life & WF_LIFE_CANCEL) && !(fiber->flags & WF_FIBER_SHIELD))
+	uint32_t flags = fiber->flags;
+	if ((life & WF_LIFE_CANCEL) && !(flags & (WF_FIBER_SHIELD | WF_FIBER_SHELTER)))
+		return true;
+	if (WF_LIKELY(!(life & WF_LIFE_SCOPE)) || (flags & WF_FIBER_SHIELD))
+		return false;
+	if (scope_cancelled(fiber->frame))
+		return true;
+	wf_and_sc64(&fiber->life, ~WF_LIFE_SCOPE); /* N2 */
+	if (!scope_cancelled(fiber->frame))
+		return false;
+	wf_or_sc64(&fiber->life, WF_LIFE_SCOPE);
+	return true;
+}
+
+void wf_feel(struct wf_fiber *fiber, weft_ns now)
+{
+	if (!(wf_load_acq64(&fiber->life) & WF_LIFE_SCOPED) ||
+		(fiber->flags & (WF_FIBER_SHIELD | WF_FIBER_SHELTER)))
+		return;
+	if (wf_load_sc32(&fiber->scope->state) & WF_REACH_ANY) /* LF-4 */
+		fiber->flags |= WF_FIBER_FELT_CANCEL;
+	else if (now >= fiber->scope->deadline)
+		fiber->flags |= WF_FIBER_FELT_LATE;
+}
+
+int wf_interrupted(struct wf_worker *w, struct wf_fiber *fiber)
+{
+	if (WF_UNLIKELY(wf_cancel_in_force(fiber))) {
+		wf_feel(fiber, 0);
 		return -ECANCELED;
-	weft_ns deadline = fiber->frame->deadline;
-	if (deadline != WEFT_FOREVER && wf_worker_now(w) >= deadline)
+	}
+	struct wf_frame *frame = fiber->frame;
+	weft_ns deadline = frame->deadline;
+	if (WF_UNLIKELY(frame->scope_deadline < deadline) && !(fiber->flags & WF_FIBER_SHIELD))
+		deadline = frame->scope_deadline;
+	weft_ns now;
+	if (deadline != WEFT_FOREVER && (now = wf_worker_now(w)) >= deadline) {
+		wf_feel(fiber, now);
 		return -ETIMEDOUT;
-	if (WF_UNLIKELY(life & WF_LIFE_LATE)) { /* N1 */
+	}
+	if (WF_UNLIKELY(wf_load_acq64(&fiber->life) & WF_LIFE_LATE)) { /* N1 */
 		wf_and_sc64(&fiber->life, ~WF_LIFE_LATE);
-		if (deadline != WEFT_FOREVER)
+		if (frame->deadline != WEFT_FOREVER)
 			wf_deadline_arm(w, fiber);
 	}
 	return 0;
@@ -79,6 +123,8 @@ static uint64_t unmasked(uint64_t life, uint64_t word)
 		bits &= ~WF_LIFE_LATE;
 	if (word & WF_PARK_NO_CLOSE)
 		bits &= ~WF_LIFE_CLOSE;
+	if (word & WF_PARK_NO_SCOPE)
+		bits &= ~WF_LIFE_SCOPE;
 	return bits;
 }
 
@@ -137,21 +183,54 @@ void wf_interrupt(struct wf_worker *w, struct wf_fiber *fiber, uint32_t generati
 		wf_sub_sc32(&rt->references, 1);
 }
 
-bool wf_wake(struct wf_worker *w, struct wf_fiber *fiber, uint64_t ticket, int code)
+static bool is_foreign(const struct wf_worker *w, const struct wf_runtime *rt)
+{
+	return w == NULL || w->rt != rt;
+}
+
+bool wf_wake_win(struct wf_worker *w, struct wf_fiber *fiber, uint64_t ticket)
 {
 	struct wf_runtime *rt = fiber->rt;
-	bool foreign = w == NULL || w->rt != rt;
-	if (foreign)
+	if (is_foreign(w, rt))
 		wf_add_sc32(&rt->references, 1); /* U1, RT-3: before the ticket. Runtime structs are never unmapped */
-	bool won = wf_ticket_win(&fiber->word, ticket);
-	if (won) {
-		fiber->wake_code = code;
-		if (wf_ticket_done(&fiber->word, ticket) == WF_TICKET_PUSH)
-			wf_make_ready(w, fiber, code == WF_WAKE_OK);
-	}
-	if (foreign)
+	if (wf_ticket_win(&fiber->word, ticket))
+		return true;
+	if (is_foreign(w, rt))
 		wf_sub_sc32(&rt->references, 1);
-	return won;
+	return false;
+}
+
+void wf_wake_done(struct wf_worker *w, struct wf_fiber *fiber, uint64_t ticket, int code, bool soon)
+{
+	struct wf_runtime *rt = fiber->rt;
+	fiber->wake_code = code;
+	if (wf_ticket_done(&fiber->word, ticket) == WF_TICKET_PUSH)
+		wf_make_ready(w, fiber, soon);
+	if (is_foreign(w, rt))
+		wf_sub_sc32(&rt->references, 1);
+}
+
+bool wf_wake(struct wf_worker *w, struct wf_fiber *fiber, uint64_t ticket, int code)
+{
+	if (!wf_wake_win(w, fiber, ticket))
+		return false;
+	wf_wake_done(w, fiber, ticket, code, code == WF_WAKE_OK);
+	return true;
+}
+
+struct wf_fiber *wf_wake_to_run(struct wf_worker *w, struct wf_fiber *fiber, uint64_t ticket)
+{
+	/* Its stack and what it waited for are warm: it runs at once where it may. */
+	if (fiber->rt != w->rt || (fiber->flags & WF_FIBER_HOMED)) {
+		wf_wake_done(w, fiber, ticket, WF_WAKE_OK, true);
+		return NULL;
+	}
+	fiber->wake_code = WF_WAKE_OK;
+	if (wf_ticket_done(&fiber->word, ticket) != WF_TICKET_PUSH)
+		return NULL;
+	wf_bump(w, WF_WAKES, 1);
+	wf_store_rlx64(&fiber->word, wf_ticket_with(ticket, WF_RUNNING)); /* rlx: F4, this worker owns it */
+	return fiber;
 }
 
 /* To the inbox of the worker a pinned fiber belongs to. */

@@ -298,7 +298,7 @@ bool wf_work_visible(struct wf_worker *w)
 {
 	struct wf_runtime *rt = w->rt;
 	if (wf_load_sc32(&rt->injected) != 0 || wf_load_sc32(&w->inbox) != WF_NO_FIBER ||
-		wf_load_sc32(&w->box) != WF_NO_FIBER)
+		wf_load_sc32(&w->box) != WF_NO_FIBER || wf_load_scp(&w->op_box) != NULL)
 		return true;
 	for (uint32_t i = 0; i < rt->worker_count; i++) {
 		struct wf_worker *other = &rt->worker[i];

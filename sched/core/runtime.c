@@ -140,6 +140,7 @@ static void *worker_thread(void *arg)
 		/* Nobody closes an engine that somebody may still interrupt: all loops have ended, and stop's own wakes too. */
 		report(&rt->left);
 		wait_count(&rt->left, rt->worker_count + 1);
+		wf_detached_end_all(thread);
 	}
 	wf_stack_cache_flush(w);
 	wf_fiber_cache_flush(w);
@@ -208,6 +209,7 @@ static void reset(struct wf_runtime *rt, const weft_config *config, const struct
 	wf_store_rlx32(&rt->ended, 0);
 	wf_store_rlx64(&rt->outside_spawned, 0);
 	wf_store_rlx64(&rt->virtual_now, VIRTUAL_START);
+	wf_store_rlx32(&rt->watching, 0);
 }
 
 int wf_runtime_start(struct wf_runtime **out, const weft_config *config, const struct wf_driver *driver)
@@ -323,12 +325,14 @@ void wf_runtime_cancel_all(struct wf_runtime *rt)
 	for (uint32_t i = 1; i < size; i++) {
 		struct wf_fiber *fiber = wf_fiber_at(i);
 		uint64_t life = wf_load_sc64(&fiber->life);
-		if (!(life & WF_LIFE_LIVE) || (life & WF_LIFE_ENDED) || fiber->rt != rt)
+		if (!(life & WF_LIFE_LIVE) || (life & (WF_LIFE_ENDED | WF_LIFE_SCOPED)) || fiber->rt != rt)
 			continue;
 		uint32_t generation = wf_fiber_generation(life);
 		uint64_t before;
-		if (wf_life_set(fiber, generation, WF_LIFE_CANCEL, WF_LIFE_ENDED, &before)) /* WK-1.3 */
+		if (wf_life_set(fiber, generation, WF_LIFE_CANCEL, WF_LIFE_ENDED, &before)) { /* WK-1.3 */
+			wf_cancelled_opener(NULL, fiber, before);
 			wf_interrupt(NULL, fiber, generation);
+		}
 	}
 }
 

@@ -7,7 +7,8 @@
  *             touch of the runtime (queue, interrupt). Stop waits for zero.
  *          U2 stop: refuse submits, cancel every live fiber, wait until spawned = ended (sums over workers, ended read first), wait for references,
  *             let the workers leave, close the engines, then the slot may be used again.
- *          U3 a fiber spawned while stopping starts cancelled. Spawn: mark LIVE (sc), then load `stopping`; stop: set `stopping` (sc), then
+ *          U3 a fiber spawned while stopping starts cancelled; children of scopes are cancelled through their scopes alone, so that
+ *             shielded clean-up may use some. Spawn: mark LIVE (sc), then load `stopping`; stop: set `stopping` (sc), then
  *             look at every block.
  *          U4 nothing here is written on the way of spawn, park, wake, submit or complete, but the injection queue by those who
  *             overflow or come from outside.
@@ -49,6 +50,7 @@ struct wf_runtime {
 	wf_a32 references;
 	wf_a64 outside_spawned; /* fibers made by threads that are no workers */
 	wf_a64 virtual_now;
+	wf_a32 watching;      /* virtual time only: selects that wait for descriptors */
 	wf_lock virtual_lock; /* one worker at a time moves virtual_now */
 	bool used;	      /* under the table's lock */
 	/* monitor.h */

@@ -14,6 +14,7 @@
 WF_OWNER_CODE_BEGIN
 
 wf_aptr wf_local_end;
+wf_aptr wf_scope_calls;
 
 #define ATTR_FLAGS (WEFT_PINNED | WEFT_FP_ENV | WEFT_SMALL)
 
@@ -93,6 +94,49 @@ static int copy_name(struct wf_fiber *fiber, const char *name)
 	return 0;
 }
 
+struct wf_fiber *wf_spawn_make(struct wf_worker *w, const weft_attr *attr, weft_fn fn, void *arg,
+	uint64_t bits, const void *site, int *error)
+{
+	*error = check_attr(attr);
+	if (*error != 0)
+		return NULL;
+	*error = -ENOMEM;
+	if (!wf_deque_has_room_self(&w->deque) && !wf_deque_make_room_self(w))
+		return NULL;
+	struct wf_fiber *fiber = wf_fiber_take(w, error);
+	if (fiber == NULL)
+		return NULL;
+	fiber->flags = 0;
+	*error = provide_stack(w, fiber, attr);
+	if (*error != 0)
+		goto no_stack;
+	uint32_t flags = fiber->flags | attr->flags;
+	struct wf_stack stack = fiber->stack;
+	wf_fiber_fill(fiber, w->rt, fn, arg, bits, site);
+	fiber->flags = flags;
+	fiber->stack = stack;
+	*error = copy_name(fiber, attr->name);
+	if (*error != 0)
+		goto no_name;
+	return fiber;
+
+no_name:
+	wf_tsan_destroy(wf_fiber_tsan(fiber));
+	return_stack(w, fiber);
+no_stack:
+	wf_fiber_recycle(w, fiber);
+	return NULL;
+}
+
+void wf_spawn_publish(struct wf_worker *w, struct wf_fiber *fiber)
+{
+	wf_bump(w, WF_SPAWNED, 1);
+	/* rlx: an estimate; two there are worth a wake, a lone one its spawner mostly runs itself. */
+	bool lone = wf_load_rlx64(&w->deque.bottom) == wf_load_rlx64(&w->deque.top);
+	wf_deque_push_self(&w->deque, wf_entry_of(fiber), w->shared);
+	wf_worker_notify(w, lone);
+}
+
 static int spawn(weft_fiber **handle, const weft_attr *attr, weft_fn fn, void *arg, uint64_t bits,
 	const void *site)
 {
@@ -103,43 +147,14 @@ static int spawn(weft_fiber **handle, const weft_attr *attr, weft_fn fn, void *a
 		return -EPERM;
 	if (fn == NULL || (handle == NULL && !(bits & WF_LIFE_DETACHED)))
 		return -EINVAL;
-	int error = check_attr(attr);
-	if (error != 0)
-		return error;
-	if (!wf_deque_has_room_self(&w->deque) && !wf_deque_make_room_self(w))
-		return -ENOMEM;
-	struct wf_fiber *fiber = wf_fiber_take(w, &error);
+	int error;
+	struct wf_fiber *fiber = wf_spawn_make(w, attr, fn, arg, bits, site, &error);
 	if (fiber == NULL)
 		return error;
-	fiber->flags = 0;
-	error = provide_stack(w, fiber, attr);
-	if (error != 0)
-		goto no_stack;
-	uint32_t flags = fiber->flags | attr->flags;
-	struct wf_stack stack = fiber->stack;
-	wf_fiber_fill(fiber, w->rt, fn, arg, 0, site);
-	fiber->flags = flags;
-	fiber->stack = stack;
-	error = copy_name(fiber, attr->name);
-	if (error != 0)
-		goto no_name;
 	if (handle != NULL)
 		*handle = wf_fiber_handle(fiber);
-	if (bits != 0) /* rlx: not published yet */
-		wf_store_rel64(&fiber->life, wf_load_rlx64(&fiber->life) | bits);
-	wf_bump(w, WF_SPAWNED, 1);
-	/* rlx: an estimate; two there are worth a wake, a lone one its spawner mostly runs itself. */
-	bool lone = wf_load_rlx64(&w->deque.bottom) == wf_load_rlx64(&w->deque.top);
-	wf_deque_push_self(&w->deque, wf_entry_of(fiber), w->shared);
-	wf_worker_notify(w, lone);
+	wf_spawn_publish(w, fiber);
 	return 0;
-
-no_name:
-	wf_tsan_destroy(wf_fiber_tsan(fiber));
-	return_stack(w, fiber);
-no_stack:
-	wf_fiber_recycle(w, fiber);
-	return error;
 }
 
 int weft_spawn(weft_fiber **fiber, weft_fn fn, void *arg)
@@ -160,6 +175,17 @@ int weft_go(weft_fn fn, void *arg)
 	return spawn(NULL, &plain, fn, arg, WF_LIFE_DETACHED, __builtin_return_address(0));
 }
 
+static const struct wf_scope_calls *scope_calls(void)
+{
+	return wf_load_acqp(&wf_scope_calls); /* carries a constant table */
+}
+
+void wf_cancelled_opener(struct wf_worker *w, struct wf_fiber *fiber, uint64_t life)
+{
+	if (life & WF_LIFE_SCOPES)
+		scope_calls()->opener_cancelled(w, fiber, wf_fiber_generation(life));
+}
+
 struct wf_fiber *wf_fiber_end(struct wf_fiber *fiber, void *result)
 {
 	void (*local_end)(struct wf_frame *) = (void (*)(struct wf_frame *))wf_load_acqp(&wf_local_end);
@@ -168,16 +194,24 @@ struct wf_fiber *wf_fiber_end(struct wf_fiber *fiber, void *result)
 	struct wf_worker *w = wf_self();
 	if (WF_UNLIKELY(w == NULL))
 		wf_fatal("the child of a fork returned from its fiber's function: it must exec or _exit");
+	if (WF_UNLIKELY(fiber->frame->scope != NULL))
+		wf_fatal("a fiber returned from its function with a scope open: close it first");
 	if (WF_UNLIKELY(fiber->flags & WF_FIBER_CANARY))
 		wf_overflow_check(fiber);
 	if (fiber->frame->deadline != WEFT_FOREVER || wf_load_acqp(&fiber->frame->timer.heap) != NULL)
 		wf_timer_cancel(&fiber->frame->timer);
 	fiber->arg = result;
+	struct wf_fiber *closer = NULL;
+	uint64_t ticket = 0;
+	if (wf_load_rlx64(&fiber->life) & WF_LIFE_SCOPED) /* rlx: constant while it lives */
+		closer = scope_calls()->child_ended(w, fiber, (int)(intptr_t)result, &ticket);
 	if (fiber->flags & WEFT_FP_ENV)
 		wf_fp_load(&wf_fp_default);
 	w->after = (struct wf_after){
 		.kind = WF_AFTER_END, .stack = fiber->stack, .tsan = wf_fiber_tsan(fiber)};
 	struct wf_fiber *next = wf_join_finish(w, fiber);
+	if (closer != NULL)
+		next = wf_wake_to_run(w, closer, ticket);
 	/* The block is the joiner's now, or a free one. */
 	/* Release: wf_runtime_quiet() reads `ended` first and then sees every spawn that came before this end. */
 	wf_store_rel64(&w->counter[WF_ENDED], wf_load_rlx64(&w->counter[WF_ENDED]) + 1);

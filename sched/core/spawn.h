@@ -17,6 +17,33 @@ struct wf_fiber *wf_fiber_end(struct wf_fiber *fiber, void *result);
 /* Runs the destructors of fiber-local storage on the ending fiber; set by sched/task/local.c when a first key exists. */
 extern wf_aptr wf_local_end; /* void (*)(struct wf_frame *) */
 
+/* A scope's child: its function is kept as a weft_fn, and called as what it is. */
+typedef int (*wf_child_fn)(void *arg);
+static inline weft_fn wf_of_child(wf_child_fn fn)
+{
+	return (weft_fn)(void (*)(void))fn;
+}
+static inline wf_child_fn wf_as_child(weft_fn fn)
+{
+	return (wf_child_fn)(void (*)(void))fn;
+}
+
+/* What scopes (sched/task/scope.c) do in the life of fibers; set when a first scope is opened. */
+struct wf_scope_calls {
+	/* The fiber of that generation was cancelled and had WF_LIFE_SCOPES: cancels the scopes it has open. Any thread. */
+	void (*opener_cancelled)(struct wf_worker *w, struct wf_fiber *fiber, uint32_t generation);
+	/* A SCOPED fiber, at its end, leaves its scope. Returns the opener if it waited for just this: its ticket is won, *ticket. */
+	struct wf_fiber *(*child_ended)(
+		struct wf_worker *w, struct wf_fiber *child, int result, uint64_t *ticket);
+};
+extern wf_aptr wf_scope_calls; /* const struct wf_scope_calls * */
+
+/* A fiber, LIVE and UNSTARTED, that nobody knows yet; `bits` are further WF_LIFE_*. NULL and *error when there is none. */
+struct wf_fiber *wf_spawn_make(struct wf_worker *w, const weft_attr *attr, weft_fn fn, void *arg,
+	uint64_t bits, const void *site, int *error);
+/* Lets it run. */
+void wf_spawn_publish(struct wf_worker *w, struct wf_fiber *fiber);
+
 /* Fills a block for fn and makes it LIVE and UNSTARTED; `bits` are further WF_LIFE_*. */
 void wf_fiber_fill(struct wf_fiber *fiber, struct wf_runtime *rt, weft_fn fn, void *arg,
 	uint64_t bits, const void *site);

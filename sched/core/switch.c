@@ -130,7 +130,9 @@ static void commit_park(struct wf_worker *w, const struct wf_after *after)
 	struct wf_fiber *fiber = after->fiber;
 	uint32_t generation = wf_fiber_generation(wf_load_acq64(&fiber->life)); /* LF-3 */
 	wf_bump(w, WF_PARKS, 1);
-	if (!after->commit(w, fiber, after->ticket, after->arg)) {
+	bool published = after->commit(w, fiber, after->ticket, after->arg);
+	wf_tsan_release(&fiber->word); /* what it read of the fiber's memory comes before the fiber goes on */
+	if (!published) {
 		fiber->wake_code = WF_WAKE_OK;
 		/* TK-2: carries what the commit saw, such as the end of a joined fiber. */
 		wf_store_rel64(&fiber->word, wf_ticket_with(after->ticket, WF_READY));
@@ -189,7 +191,12 @@ void wf_fiber_prepare(struct wf_worker *w, struct wf_fiber *fiber)
 	if (!(fiber->flags & WF_FIBER_STACK))
 		wf_stack_take(w, &fiber->stack);
 	struct wf_frame *frame = wf_stack_frame(&fiber->stack);
+	bool scoped = (wf_load_rlx64(&fiber->life) & WF_LIFE_SCOPED) != 0; /* rlx: constant while it lives */
 	frame->deadline = WEFT_FOREVER;
+	frame->reach = scoped ? fiber->scope : NULL;
+	frame->scope_deadline = scoped ? fiber->scope->deadline : WEFT_FOREVER;
+	frame->scope = NULL;
+	frame->holds = (struct wf_holds){0};
 	memset(&frame->timer, 0, sizeof(frame->timer));
 	frame->locals = NULL;
 	frame->local_count = 0;
@@ -221,7 +228,7 @@ static struct wf_worker *begin(struct wf_worker *w)
 	if (wf_load_sc32(&w->rt->stopping)) { /* U3, RT-2 */
 		uint64_t before;
 		wf_life_set(fiber, wf_fiber_generation(wf_load_rlx64(&fiber->life)), WF_LIFE_CANCEL,
-			0, &before);
+			WF_LIFE_SCOPED, &before);
 	}
 	*w->errno_address = 0;
 	return w;
@@ -236,11 +243,19 @@ static struct wf_context_next finish(struct wf_fiber *fiber, void *result)
 	return (struct wf_context_next){.sp = enter(w, to), .value = w};
 }
 
+/* A scope's child returns a number. */
+WF_ACROSS_CONTEXTS static void *call(struct wf_fiber *fiber)
+{
+	if (wf_load_rlx64(&fiber->life) & WF_LIFE_SCOPED) /* rlx: constant while it lives */
+		return (void *)(intptr_t)wf_as_child(fiber->fn)(fiber->arg);
+	return fiber->fn(fiber->arg);
+}
+
 WF_ACROSS_CONTEXTS struct wf_context_next wf_fiber_main(void *value)
 {
 	struct wf_worker *w = begin(value);
 	struct wf_fiber *fiber = w->current;
-	struct wf_context_next next = finish(fiber, fiber->fn(fiber->arg));
+	struct wf_context_next next = finish(fiber, call(fiber));
 	w = next.value;
 	wf_tsan_release(w->after.stack.low);
 	wf_tsan_release(w); /* the runtime's end frees what fibers used */

@@ -19,7 +19,10 @@
  *          T5 interrupters (cancel, deadline, close) act only on PARKED; the committer looks at the interrupt bits after
  *             it has published PARKED (WK below), so none is lost.
  * Order    TK-1 park's PARKED (cas) -> win (cas): carries the fiber's saved registers and its wait nodes.
- *          TK-2 done's READY -> the committer's failed cas: carries the wake code.
+ *          TK-2 done's READY -> the committer's failed cas, and the fiber's own load when it runs again: carries the wake code and
+ *               what the winner wrote into the fiber's memory.
+ *          TK-3 the committer's TAKEN (cas) -> done's load, and so TK-2: what the commit function read of the fiber's memory comes before the
+ *               fiber goes on and writes there.
  *          WK-1 (lost interrupt) two columns, each a seq_cst RMW on its own word, then a seq_cst load of the other's:
  *               fiber                                  interrupter
  *               WK-1.1 swap PARKING -> PARKED (word)   WK-1.3 or the interrupt bit (life word)
@@ -51,7 +54,9 @@ enum wf_phase {
 #define WF_PARK_NO_CANCEL UINT64_C(16)
 #define WF_PARK_NO_LATE UINT64_C(32)
 #define WF_PARK_NO_CLOSE UINT64_C(64)
-#define WF_PARK_FLAGS (WF_PARK_OP | WF_PARK_NO_CANCEL | WF_PARK_NO_LATE | WF_PARK_NO_CLOSE)
+#define WF_PARK_NO_SCOPE UINT64_C(128)
+#define WF_PARK_DEAF (WF_PARK_NO_CANCEL | WF_PARK_NO_LATE | WF_PARK_NO_CLOSE | WF_PARK_NO_SCOPE)
+#define WF_PARK_FLAGS (WF_PARK_OP | WF_PARK_DEAF)
 #define WF_SEQUENCE_SHIFT 8
 
 /* What the caller must do next. */
@@ -120,12 +125,11 @@ static inline bool wf_ticket_win(wf_a64 *word, uint64_t ticket)
 /* The winner has finished with the fiber. */
 static inline enum wf_ticket_act wf_ticket_done(wf_a64 *word, uint64_t ticket)
 {
-	/* rlx: TAKEN is final for everybody but the winner; WON is decided by the cas below. */
-	uint64_t seen = wf_load_rlx64(word);
+	uint64_t seen = wf_load_acq64(word); /* TK-3; WON is decided by the cas below */
 	if (wf_ticket_phase(seen) == WF_WON &&
 		wf_cas_sc64(word, &seen, wf_ticket_with(ticket, WF_READY))) /* TK-2: the committer pushes */
 		return WF_TICKET_NONE;
-	wf_store_rlx64(word, wf_ticket_with(ticket, WF_READY)); /* rlx: the push below releases it */
+	wf_store_rel64(word, wf_ticket_with(ticket, WF_READY)); /* TK-2 */
 	return WF_TICKET_PUSH;
 }
 

@@ -77,6 +77,11 @@ void wf_worker_notify_one(struct wf_runtime *rt, uint32_t worker)
 
 void wf_op_complete(struct wf_worker *w, struct wf_op *op, int32_t result)
 {
+	if (WF_UNLIKELY(op->complete != NULL)) { /* E6 */
+		wf_bump(w, WF_COMPLETIONS, 1);
+		op->complete(w, op, result);
+		return;
+	}
 	struct wf_fiber *fiber = op->fiber;
 	uint64_t ticket = op->ticket;
 	op->result = result;
@@ -90,8 +95,10 @@ void wf_op_complete(struct wf_worker *w, struct wf_op *op, int32_t result)
 }
 
 /* Cancel requests of other threads for operations on this thread's engine. */
-static void drain_box(struct wf_worker *w)
+void wf_drain_box(struct wf_worker *w)
 {
+	if (WF_UNLIKELY(wf_load_acqp(&w->op_box) != NULL))
+		wf_detached_drain_box(w);
 	if (wf_load_acq32(&w->box) == WF_NO_FIBER)
 		return;
 	uint32_t index = wf_swap_sc32(&w->box, WF_NO_FIBER); /* IN-1 */
@@ -132,7 +139,7 @@ static void watch_old_end(struct wf_worker *w, int64_t now)
 static void tick(struct wf_worker *w)
 {
 	w->batching = true;
-	drain_box(w);
+	wf_drain_box(w);
 	w->thread->driver->flush(w->thread);
 	/* rlx: the owner's own estimate. */
 	bool unstarted = wf_load_rlx64(&w->deque.bottom) != wf_load_rlx64(&w->deque.top);
@@ -207,7 +214,7 @@ static bool advance_locked(struct wf_runtime *rt, struct wf_worker *w)
 		int64_t earliest = wf_timer_earliest(&other->timers);
 		next = earliest < next ? earliest : next;
 	}
-	if (next == INT64_MAX || wf_load_sc32(&rt->injected) != 0)
+	if (next == INT64_MAX || wf_load_sc32(&rt->injected) != 0 || wf_load_sc32(&rt->watching) != 0)
 		return false;
 	if (next > (int64_t)wf_load_sc64(&rt->virtual_now))
 		wf_swap_sc64(&rt->virtual_now, (uint64_t)next);
@@ -309,7 +316,7 @@ void wf_worker_loop(struct wf_worker *w)
 	if (w->searching)
 		wf_idle_search_found(&w->rt->idle);
 	w->searching = false;
-	drain_box(w); /* a request that came after the last tick must not leave its block marked as boxed */
+	wf_drain_box(w); /* a request that came after the last tick must not leave its block marked as boxed */
 	wf_tsan_acquire(w);
 }
 

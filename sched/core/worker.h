@@ -112,7 +112,8 @@ struct wf_worker {
 	struct wf_timer_heap timers;
 	/* remote-written */
 	_Alignas(WF_CACHE_LINE) wf_a32 inbox; /* pinned fibers made ready elsewhere: index of the newest, linked by next */
-	wf_a32 box;	  /* fibers whose operation is to be cancelled here, linked by box_next */
+	wf_a32 box; /* fibers whose operation is to be cancelled here, linked by box_next */
+	wf_aptr op_box; /* detached operations to be cancelled here: struct wf_detached, linked by box_next */
 	wf_a32 fruitless; /* log2 of lone_skip's next start: set by those this worker woke */
 	wf_a32 woken_by; /* worker + 1 that interrupted this one's sleep for a lone entry; 0: none */
 	wf_a32 ops_in_flight; /* w: owner; virtual time asks */
@@ -128,6 +129,7 @@ struct wf_thread {
 	void *engine;  /* the driver's state */
 	uint32_t slot; /* in the runtime's table; named by wf_fiber.op_thread */
 	bool engine_open;
+	struct wf_detached *detached; /* in flight here; w: this thread */
 	int open_error;
 	pthread_t pthread;
 	void *signal_stack;
@@ -163,13 +165,25 @@ int wf_park(uint64_t flags, wf_commit_fn commit, void *arg);
 
 /* Looks at cancellation and deadline in force for the calling fiber: 0, -ECANCELED or -ETIMEDOUT. */
 int wf_interrupted(struct wf_worker *w, struct wf_fiber *fiber);
+/* Notes that a call of the fiber fails, if it is a scope's child and that scope is in force for it. */
+void wf_feel(struct wf_fiber *fiber, weft_ns now);
 /* Arms the timer of the fiber's own deadline (its frame) anew. */
 void wf_deadline_arm(struct wf_worker *w, struct wf_fiber *fiber);
-/* The WF_PARK_NO_* flags that the fiber's shield asks for. */
+/* Is the fiber cancelled, itself or by a scope, as far as its shields let it be seen? */
+bool wf_cancel_in_force(struct wf_fiber *fiber);
+/* The WF_PARK_NO_* flags that the fiber's shields ask for. */
 uint64_t wf_park_masks(const struct wf_fiber *fiber);
 
 /* Tries to wake the fiber from the park `ticket`. True: this call did. Any thread; w NULL on foreign ones. */
 bool wf_wake(struct wf_worker *w, struct wf_fiber *fiber, uint64_t ticket, int code);
+/* The same in two steps: between them the fiber stays parked and its memory is the winner's. After the second it is the fiber's again. */
+bool wf_wake_win(struct wf_worker *w, struct wf_fiber *fiber, uint64_t ticket);
+void wf_wake_done(struct wf_worker *w, struct wf_fiber *fiber, uint64_t ticket, int code, bool soon);
+/* Instead of the second step, for a fiber of w's runtime: returns it, RUNNING and in no queue, if it may run next on w; else NULL, and it
+ * was made ready. */
+struct wf_fiber *wf_wake_to_run(struct wf_worker *w, struct wf_fiber *fiber, uint64_t ticket);
+/* After WF_LIFE_CANCEL was set, with the life word as it was before: the scopes that the fiber has open are cancelled too. */
+void wf_cancelled_opener(struct wf_worker *w, struct wf_fiber *fiber, uint64_t life);
 /* After an interrupt bit was set in the life word of that generation: wakes the fiber from the park it is in, or asks the ring's owner (WK-1.4). */
 void wf_interrupt(struct wf_worker *w, struct wf_fiber *fiber, uint32_t generation);
 /* To the end of w's own ring, or to the injection queue when that is full; no notify. */
@@ -201,7 +215,11 @@ bool wf_work_visible(struct wf_worker *w); /* ID-1.6: is there anything w could 
 bool wf_deque_make_room_self(struct wf_worker *w);
 uint64_t wf_entry_of(const struct wf_fiber *fiber);
 
+/* detached.c */
+void wf_detached_drain_box(struct wf_worker *w);
+
 /* worker.c */
+void wf_drain_box(struct wf_worker *w); /* cancel requests of other threads */
 void wf_worker_loop(struct wf_worker *w);
 /* After publishing shared work: ID-1.2, ID-1.3. A lone entry's wake may be skipped when such wakes were fruitless; monitor.c looks after
  * it then. */

@@ -21,6 +21,7 @@ int weft_cancel(weft_fiber *handle)
 		return handle == NULL ? -EINVAL : -ESRCH;
 	uint64_t life;
 	if (wf_life_set(fiber, generation, WF_LIFE_CANCEL, WF_LIFE_ENDED, &life)) { /* WK-1.3 */
+		wf_cancelled_opener(wf_self(), fiber, life);
 		wf_interrupt(wf_self(), fiber, generation);
 		return 0;
 	}
@@ -31,9 +32,7 @@ int weft_cancel(weft_fiber *handle)
 int weft_cancelled(void)
 {
 	struct wf_fiber *fiber = wf_current();
-	if (fiber == NULL || (fiber->flags & WF_FIBER_SHIELD))
-		return 0;
-	return (wf_load_acq64(&fiber->life) & WF_LIFE_CANCEL) != 0;
+	return fiber != NULL && wf_cancel_in_force(fiber);
 }
 
 int weft_check(void)
