@@ -21,7 +21,8 @@
  *   - Whoever receives an element sees all that its sender wrote before; with a rendezvous, and when a full buffer made it wait,
  *     a sender also sees all that its receiver wrote before. Whoever gets -EPIPE sees what the closer wrote before.
  *   - Closing wakes all who wait. What is in the buffer can still be received.
- *   - Whoever has received an element may free the channel at once, if nobody else uses it: the sender no longer touches it.
+ *   - Whoever has received an element, or closed the channel, may free it at once, if nobody else uses it: the sender, or who was woken, no
+ *     longer touches it. A select uses all its channels until it returns, but for the one whose case was performed.
  *
  * Cancellation and deadlines: weft_chan_send, weft_chan_recv and weft_select (unless its deadline is 0) are cancellation points,
  * as fiber.h says, and exactly one of the two happens: the element moved, or the call failed. On a plain thread they
@@ -49,7 +50,7 @@ typedef struct weft_chan weft_chan;
  * @capacity      elements it buffers; 0: a rendezvous.
  *
  * Context  any thread, any fiber but WEFT_SMALL ones (the allocator needs more stack). Parks no. Cancel point no. errno untouched.
- * Cost     one allocation of 128 bytes and the buffer.
+ * Cost     one allocation of 80 bytes and the buffer.
  * Returns  0.
  * Errors   -EINVAL @chan is NULL, or @element_size times @capacity is more than there can be (weft)
  *          -ENOMEM (weft)
@@ -196,8 +197,8 @@ typedef struct weft_case {
  * at one instant: -EAGAIN means that at one moment none was ready. A ready case goes before a deadline that has
  * passed.
  *
- * Waiting for a descriptor keeps a poll on its file in the ring, which the next select on it uses again; weft_close takes it
- * away.
+ * While it waits for a descriptor a poll on its file is in the ring of a worker, which ends it when nobody waits any more, at its next tick.
+ * Until then the file is open for the kernel: close it with weft_close, which sees to that first.
  *
  * Context  fiber: parks yes, cancel point yes, neither when @deadline is 0. Plain thread: blocks; channels only. errno untouched. May return on another thread.
  * Cost     the locks of all its channels, twice when it parks; one poll(2) when there are descriptors. Up to four cases need no

@@ -28,12 +28,11 @@
  *   1. the first negative value that a child returned, if it came before the scope was cancelled or late
  *      itself. What a child returns after that is not counted, nor -ECANCELED or -ETIMEDOUT from a child
  *      while the scope was cancelled or late, its own way or from outside;
- *   2. -ECANCELED when the scope was cancelled itself: by weft_scope_cancel, or with its opener;
- *   3. -ETIMEDOUT when its deadline has passed;
- *   4. -ECANCELED or -ETIMEDOUT when a scope outside it is cancelled or late and that was felt here: a blocking
- *      call of a child failed for it, or the opener waited in close while it was in force;
- *   5. 0.
- *   Cancellation outranks lateness in 2 to 4, whichever came first.
+ *   2. -ECANCELED when the scope was cancelled itself: by weft_scope_cancel, or with its opener; or when a scope outside
+ *      it is cancelled and that was felt here: a blocking call of a child failed for it, or the opener waited in close
+ *      while it was in force;
+ *   3. -ETIMEDOUT when its deadline has passed, or that of a scope outside it and that was felt here;
+ *   4. 0.
  *
  * Shields
  *   weft_shield(true) defers all that comes from scopes, as it defers weft_cancel; the fiber's own
@@ -51,7 +50,7 @@
  *   weft_shield(was);
  *
  * Misuse. A fiber that returns from its function with a scope open, a close that is not by the opener or not
- * innermost first, a second open of an open scope, and a spawn into a closed scope abort with one line that names the fiber.
+ * innermost first, a second open of a scope that the caller has open, and a spawn into a closed scope abort with one line that names the fiber.
  */
 #ifndef WEFT_SCOPE_H
 #define WEFT_SCOPE_H
@@ -87,6 +86,7 @@ typedef int (*weft_task_fn)(void *arg);
  * Cost     two short locks; a timer when @deadline is the soonest in force.
  * Returns  0, also when @deadline has passed.
  * Errors   -EINVAL @scope is NULL (weft)
+ *          -EAGAIN the caller has 4,095 scopes open that were opened under shields (weft)
  *          -EPERM  off a fiber (weft)
  * Example  see the top of scope.h.
  */

@@ -6,7 +6,7 @@
  *
  * Objects are plain values: static, on a stack, or inside a struct. A zeroed object is initialised (a barrier needs its number);
  * WEFT_..._INIT is the same in an initialiser. None needs a destroy call: one that nobody waits for
- * or holds may be forgotten. Whoever finds that it is the last user may give the memory back at once: a fiber that has seen
+ * or holds may be forgotten. weft_once and weft_barrier outlive every call on them. Of the others, whoever finds that it is the last user may give the memory back at once: a fiber that has seen
  * a waitgroup reach zero or an event set may leave the frame it stands in, and one that has locked a mutex and found the last
  * reference gone may free the object with the mutex in it, after unlocking. They are not copied or moved while in use.
  *
@@ -55,10 +55,10 @@ extern "C" {
  * another worker.
  */
 typedef struct weft_mutex {
-	uint64_t opaque[2];
+	uint64_t opaque[3];
 } weft_mutex;
 /* clang-format off */
-#define WEFT_MUTEX_INIT {{0, 0}}
+#define WEFT_MUTEX_INIT {{0, 0, 0}}
 /* clang-format on */
 
 /**
@@ -262,7 +262,7 @@ typedef struct weft_sem {
 	uint64_t opaque[2];
 } weft_sem;
 /* clang-format off */
-#define WEFT_SEM_INIT(permits) {{(uint64_t)(permits) << 3, 0}}
+#define WEFT_SEM_INIT(permits) {{((permits) + 0u) * UINT64_C(8), 0}}
 /* clang-format on */
 
 /**
@@ -420,7 +420,7 @@ typedef struct weft_once {
 
 /**
  * weft_once_do - run a function unless that has been done; returns when it has ended.
- * @once  must outlive every call: it is the one object here that is not to be given back by its last user.
+ * @once  must outlive every call.
  * @fn    run by the first caller. It may park. What it returns is dropped.
  * @arg   handed to @fn.
  *
@@ -437,12 +437,14 @@ WEFT_API int weft_once_do(weft_once *once, weft_fn fn, void *arg);
 
 /**
  * weft_barrier - a line where a number of fibers or threads wait until all are there. It can be used again at once.
+ *
+ * It must outlive every call: one that was cancelled as the barrier opened still looks at it.
  */
 typedef struct weft_barrier {
 	uint64_t opaque[3];
 } weft_barrier;
 /* clang-format off */
-#define WEFT_BARRIER_INIT(parties) {{0, 0, (uint64_t)(parties)}}
+#define WEFT_BARRIER_INIT(parties) {{0, 0, (parties) + UINT64_C(0)}}
 /* clang-format on */
 
 /**

@@ -194,7 +194,7 @@ int wf_fd_close_begin(int fd)
 	for (struct wf_op *op = entry->ops; op != NULL; op = op->fd_next) { /* C2 */
 		struct wf_fiber *fiber = op->fiber;
 		if (fiber == NULL) {
-			wf_detached_cancel(wf_self(), (struct wf_detached *)op); /* C4 */
+			wf_detached_ask(wf_self(), (struct wf_detached *)op); /* C4 */
 			continue;
 		}
 		wf_or_sc64(&fiber->life, WF_LIFE_CLOSE); /* WK-1.3, C3 */

@@ -38,9 +38,8 @@ static void poll_over(struct wf_worker *w, struct wf_op *op, int32_t result)
 	wf_lock_acquire(&entry->lock);
 	wf_detached_ended(&d->poll);
 	d->armed = false;
-	int status = result >= 0 ? 0 : result;
-	if (result == -ECANCELED || result == -EINTR)
-		status = entry->state == WF_FD_CLOSING ? -ECANCELED : -EAGAIN; /* WA2 */
+	bool closed = result == -ECANCELED && entry->state == WF_FD_CLOSING;
+	int status = closed ? -ECANCELED : -EAGAIN; /* WA3, WA2 */
 	while ((waiter = wf_waiters_win_first(&d->waiters)) != NULL) {
 		waiter->status = status;
 		*waiter->fired = waiter;
@@ -51,6 +50,21 @@ static void poll_over(struct wf_worker *w, struct wf_op *op, int32_t result)
 	wf_wakes_finish(&wakes);
 }
 
+/* DT2: it ends when its descriptor is being closed, or nobody waits for it any more. */
+static void review(struct wf_worker *w, struct wf_detached *detached)
+{
+	struct direction *d = (struct direction *)detached;
+	struct wf_fd_entry *entry = d->entry;
+	wf_lock_acquire(&entry->lock);
+	if (d->armed && (d->waiters == NULL || entry->state == WF_FD_CLOSING)) {
+		if (wf_load_acqp(&detached->thread) == w->thread)
+			w->thread->driver->cancel(w->thread, &detached->op);
+		else
+			wf_detached_ask(w, detached);
+	}
+	wf_lock_release(&entry->lock);
+}
+
 static int make_watch_locked(struct wf_fd_entry *entry)
 {
 	if (entry->watch != NULL)
@@ -58,8 +72,10 @@ static int make_watch_locked(struct wf_fd_entry *entry)
 	struct wf_watch *watch = wf_alloc_zero(sizeof(*watch));
 	if (watch == NULL)
 		return -ENOMEM;
-	for (int i = 0; i < DIRECTIONS; i++)
+	for (int i = 0; i < DIRECTIONS; i++) {
 		watch->direction[i].entry = entry;
+		watch->direction[i].poll.review = review;
+	}
 	entry->watch = watch;
 	return 0;
 }
@@ -101,8 +117,12 @@ static void unwatch(struct wf_waiter *node, int fd, bool to_write)
 	if (wf_fd_find(fd, &entry) != 0)
 		return;
 	wf_lock_acquire(&entry->lock);
-	if (wf_waiter_linked(node))
-		wf_waiters_remove(&entry->watch->direction[to_write ? TO_WRITE : TO_READ].waiters, node);
+	if (wf_waiter_linked(node)) {
+		struct direction *d = &entry->watch->direction[to_write ? TO_WRITE : TO_READ];
+		wf_waiters_remove(&d->waiters, node);
+		if (d->waiters == NULL)
+			wf_detached_ask(wf_self(), &d->poll);
+	}
 	wf_lock_release(&entry->lock);
 }
 

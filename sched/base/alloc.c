@@ -6,17 +6,31 @@
 #include <string.h>
 
 #include "sched/base/limits.h"
+#include "sched/base/sanitize.h"
+#include "sched/base/seam.h"
+
+WF_OWNER_CODE_BEGIN
+
+/* H4 */
+static void *with_errno(int before, void *memory)
+{
+	if (memory == NULL)
+		*wf_errno_address() = before;
+	return memory;
+}
 
 #ifdef WF_ALLOC_LIBC
 
 void *wf_alloc(size_t size)
 {
-	return malloc(size);
+	int before = *wf_errno_address();
+	return with_errno(before, malloc(size));
 }
 
 void *wf_alloc_zero(size_t size)
 {
-	return calloc(1, size);
+	int before = *wf_errno_address();
+	return with_errno(before, calloc(1, size));
 }
 
 void *wf_alloc_lines(size_t size)
@@ -44,17 +58,20 @@ void wf_free_lines(void *memory, size_t size)
 
 void *wf_alloc(size_t size)
 {
-	return mallocx(size, 0);
+	int before = *wf_errno_address();
+	return with_errno(before, mallocx(size, 0));
 }
 
 void *wf_alloc_zero(size_t size)
 {
-	return mallocx(size, MALLOCX_ZERO);
+	int before = *wf_errno_address();
+	return with_errno(before, mallocx(size, MALLOCX_ZERO));
 }
 
 void *wf_alloc_lines(size_t size)
 {
-	return mallocx(size, MALLOCX_ZERO | MALLOCX_ALIGN(WF_CACHE_LINE));
+	int before = *wf_errno_address();
+	return with_errno(before, mallocx(size, MALLOCX_ZERO | MALLOCX_ALIGN(WF_CACHE_LINE)));
 }
 
 void wf_free(void *memory, size_t size)
@@ -70,3 +87,5 @@ void wf_free_lines(void *memory, size_t size)
 }
 
 #endif
+
+WF_OWNER_CODE_END

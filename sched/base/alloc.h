@@ -6,6 +6,7 @@
  * Rules    H1 memory from here is freed here, with the size it was asked for. weft never calls free() on it.
  *          H2 fiber control blocks and stacks do not come from here, but from weft's own caches.
  *          H3 NULL when memory is refused; the caller returns -ENOMEM.
+ *          H4 errno stays as it is, also then.
  */
 #ifndef WF_SCHED_BASE_ALLOC_H
 #define WF_SCHED_BASE_ALLOC_H

@@ -17,6 +17,7 @@
 #define WF_SCHED_BASE_LATCH_H
 
 #include "sched/base/atomic.h"
+#include "sched/base/sanitize.h"
 
 WF_OWNER_CODE_BEGIN
 

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "sched/base/atomic.h"
+#include "sched/base/sanitize.h"
 
 int64_t wf_clock_now(void);
 
@@ -28,6 +29,7 @@ void wf_thread_join(pthread_t thread);
 
 /* A generator per worker: no shared state. xorshift64*, never seeded with zero. */
 uint64_t wf_random_seed(void);
+WF_OWNER_CODE_BEGIN
 static inline uint32_t wf_random_next(uint64_t *state)
 {
 	uint64_t x = *state;
@@ -37,6 +39,7 @@ static inline uint32_t wf_random_next(uint64_t *state)
 	*state = x;
 	return (uint32_t)((x * UINT64_C(0x2545F4914F6CDD1D)) >> 32);
 }
+WF_OWNER_CODE_END
 
 /* The CPUs this process may use: affinity mask and cgroup (v1 or v2) CPU quota, rounded up; at least 1. */
 unsigned wf_cpu_count(void);

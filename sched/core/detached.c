@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* detached.c - operations that no fiber is parked in; E6 of driver.h
  *
- * Rules    DT1 `thread` is set before the submit and cleared at the end, by that thread alone. A request that finds another thread there, or none, is late and is
- *             dropped; one that finds this thread cancels what is in flight now, which may be a later use: whoever waits on it asks again.
- *          DT2 a request is posted while the operation cannot end (its owner holds what the end needs): so the thread, and its box, still exist.
+ * Rules    DT1 `thread` is set before the submit and cleared at the end, by that thread alone.
+ *          DT2 only its thread can cancel it. Others ask: the request goes to that thread's worker, once, and says nothing but "look": the
+ *             review finds what is the case by then, and asks on if the operation is at another thread.
+ *          DT3 whoever asks holds what the operation's end needs: so the thread, and its box, exist until the request is posted.
  */
 #include "sched/base/sanitize.h"
 #include "sched/core/runtime.h"
@@ -34,23 +35,18 @@ void wf_detached_ended(struct wf_detached *detached)
 	wf_store_relp(&detached->thread, NULL); /* DT1 */
 }
 
-void wf_detached_cancel(struct wf_worker *w, struct wf_detached *detached)
+void wf_detached_ask(struct wf_worker *w, struct wf_detached *detached)
 {
 	struct wf_thread *thread = wf_load_acqp(&detached->thread);
-	if (thread == NULL)
-		return;
-	if (w != NULL && w->thread == thread) {
-		thread->driver->cancel(thread, &detached->op);
-		return;
-	}
-	if (wf_swap_sc32(&detached->boxed, 1) != 0)
-		return; /* on its way */
+	if (thread == NULL || wf_swap_sc32(&detached->boxed, 1) != 0)
+		return; /* idle, or a request is on its way (DT2) */
 	struct wf_worker *target = thread->worker;
 	void *head = wf_load_scp(&target->op_box);
 	do
 		detached->box_next = head;
 	while (!wf_cas_scp(&target->op_box, &head, detached)); /* OB-1 */
-	wf_worker_notify_one(target->rt, target->index);
+	if (target != w)
+		wf_worker_notify_one(target->rt, target->index); /* this one looks before it sleeps */
 }
 
 void wf_detached_drain_box(struct wf_worker *w)
@@ -58,9 +54,8 @@ void wf_detached_drain_box(struct wf_worker *w)
 	struct wf_detached *detached = wf_swap_scp(&w->op_box, NULL); /* OB-1 */
 	while (detached != NULL) {
 		struct wf_detached *next = detached->box_next;
-		wf_swap_sc32(&detached->boxed, 0);
-		if (wf_load_acqp(&detached->thread) == w->thread) /* DT1 */
-			w->thread->driver->cancel(w->thread, &detached->op);
+		wf_swap_sc32(&detached->boxed, 0); /* before the review: what comes from now on asks anew */
+		detached->review(w, detached);
 		detached = next;
 	}
 }

@@ -73,6 +73,8 @@ struct wf_detached {
 	struct wf_detached *next, *prev; /* of that thread */
 	wf_a32 boxed;			 /* 1: linked in some op_box */
 	struct wf_detached *box_next;
+	/* On a worker's thread, after wf_detached_ask: does it have to end? Then it cancels it, or asks again if it is elsewhere by now. */
+	void (*review)(struct wf_worker *w, struct wf_detached *detached);
 };
 
 struct wf_driver {
@@ -101,8 +103,8 @@ struct wf_driver {
 void wf_detached_submit(struct wf_worker *w, struct wf_detached *detached);
 /* First call of its complete function: it is idle again. */
 void wf_detached_ended(struct wf_detached *detached);
-/* Asks for its end, if it is in flight. Any thread, with what keeps it in flight locked. */
-void wf_detached_cancel(struct wf_worker *w, struct wf_detached *detached);
+/* Has it reviewed on the thread where it is in flight, at its next tick. Any thread, with what keeps it in flight locked. */
+void wf_detached_ask(struct wf_worker *w, struct wf_detached *detached);
 /* Ends all of a thread, on it. */
 void wf_detached_end_all(struct wf_thread *thread);
 

@@ -14,6 +14,8 @@
  * Order    LF-1 life: the joiner's or'ed JOINER (sc) -> the ending fiber's or'ed ENDED (sc): carries the join fields.
  *          LF-2 life: ENDED (sc) -> the joiner's load (sc): carries the result.
  *          LF-3 handing a block out (generation + LIVE, sc) -> weft_cancel's cas. Pairs with WK-1 of ticket.h.
+ *          LF-5 life: the number of islands (sc) and SCOPE change in one word: a walk sets SCOPE only where the number is its scope's; a fiber that
+ *               leaves an island lowers it (sc), then loads the state of what it is in now (sc).
  *          LF-4 life: SCOPE (sc) after the scope's state (sc) -> the fiber's clearing of SCOPE (sc), then its load of the state (sc): a
  *               cancellation that comes while the bit is cleared is seen.
  * Tests    tests/core/fiber_test.cc, tests/core/handle_test.cc, tests/task/scope_test.cc
@@ -52,6 +54,12 @@ struct wf_worker;
 	UINT64_C(512) /* a scope that it is in was cancelled, or is late: see reach. Cleared by the fiber when nothing is in force */
 #define WF_LIFE_SCOPES UINT64_C(1024) /* has scopes of its own open */
 #define WF_LIFE_SCOPED UINT64_C(2048) /* the child of a scope. With LIVE */
+/* How many scopes it has open that were opened under a shield: what comes from outside the innermost of them does not set SCOPE. */
+#define WF_LIFE_ISLAND UINT64_C(0x1000)
+#define WF_LIFE_ISLANDS (UINT64_C(0xfff) * WF_LIFE_ISLAND)
+/* Counts the deadline's timers that may be on their way although the deadline was moved: a timer of another number does not set LATE. */
+#define WF_LIFE_EPOCH UINT64_C(0x1000000)
+#define WF_LIFE_EPOCHS (UINT64_C(0xff) * WF_LIFE_EPOCH)
 #define WF_LIFE_INTERRUPTS (WF_LIFE_CANCEL | WF_LIFE_LATE | WF_LIFE_CLOSE | WF_LIFE_SCOPE)
 #define WF_GENERATION_SHIFT 32
 
@@ -90,6 +98,7 @@ struct wf_holds {
 /* Lives at the top of a started fiber's stack. */
 struct wf_frame {
 	weft_ns deadline;	 /* the fiber's own; WEFT_FOREVER: none */
+	bool deadline_armed;	 /* its timer was armed, and not taken back before it fired */
 	weft_ns scope_deadline;	 /* of reach; WEFT_FOREVER: none */
 	struct wf_reach *reach;	 /* the innermost scope it is in; NULL: none */
 	struct wf_scope *scope;	 /* the innermost it has open itself; under its shard, scope.c */

@@ -74,11 +74,20 @@ static void pass_on(int number, siginfo_t *info, void *context)
 		raise(number);
 }
 
+/* Small stacks have no guards; below the lowest of a slab nothing may be mapped. */
+static bool is_below(const struct wf_fiber *fiber, const void *address)
+{
+	const char *low = fiber->stack.low;
+	return (fiber->flags & WF_FIBER_CANARY) && (const char *)address < low &&
+		low - (const char *)address <= WF_SMALL_SLOT;
+}
+
 static void on_fault(int number, siginfo_t *info, void *context)
 {
 	int saved = errno;
 	struct wf_fiber *fiber = wf_current();
-	if (fiber != NULL && info->si_code > 0 && wf_stack_is_guard(info->si_addr))
+	if (fiber != NULL && info->si_code > 0 &&
+		(wf_stack_is_guard(info->si_addr) || is_below(fiber, info->si_addr)))
 		wf_overflow_report(fiber);
 	errno = saved;
 	pass_on(number, info, context);

@@ -1,15 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /* park.c - the one wait primitive, and what ends a wait; see worker.h and ticket.h
  *
- * Rules    N1 the LATE bit only wakes: whether the deadline has passed is decided by the clock. A bit left by a deadline that
- *             was since moved is cleared by the fiber when it meets it, and the timer armed again.
+ * Rules    N1 the LATE bit only wakes: whether the deadline has passed is decided by the clock. A timer that is on its way when its deadline is moved
+ *             finds another epoch, and sets no bit: a wait is never interrupted for nothing, which would cost its place.
  *          N2 the SCOPE bit only wakes, too: whether a scope is cancelled stands in the innermost scope's state, whether it is late is decided
- *             by the clock. A fiber that meets the bit and finds nothing in force clears it, and looks once more (LF-4).
+ *             by the clock. A fiber that meets the bit and finds nothing in force clears it, and looks once more (LF-4). The clock is read after
+ *             that: a walk for a deadline that came before is then seen by it.
  */
 #include <errno.h>
 
 #include "sched/base/sanitize.h"
 #include "sched/core/runtime.h"
+
+/* Generation and epoch. */
+#define WF_DEADLINE_KEY (~UINT64_C(0) << WF_GENERATION_SHIFT | WF_LIFE_EPOCHS)
 
 WF_OWNER_CODE_BEGIN
 
@@ -37,22 +41,42 @@ uint64_t wf_park_masks(const struct wf_fiber *fiber)
 	return (fiber->flags & WF_FIBER_SHELTER) ? WF_PARK_NO_CANCEL : 0;
 }
 
-/* The deadline's timer: `key` is the generation. */
+/* The deadline's timer: `key` is generation and epoch. */
 static void deadline_over(struct wf_worker *w, uint32_t owner, uint64_t key)
 {
 	struct wf_fiber *fiber = wf_fiber_at(owner);
-	uint64_t before;
-	if (wf_life_set(fiber, (uint32_t)key, WF_LIFE_LATE, 0, &before)) /* WK-1.3 */
-		wf_interrupt(w, fiber, (uint32_t)key);
+	uint64_t life = wf_load_sc64(&fiber->life);
+	do {
+		if (((life ^ key) & WF_DEADLINE_KEY) || !(life & WF_LIFE_LIVE))
+			return;						  /* N1 */
+	} while (!wf_cas_sc64(&fiber->life, &life, life | WF_LIFE_LATE)); /* WK-1.3 */
+	wf_interrupt(w, fiber, wf_fiber_generation(key));
+}
+
+void wf_deadline_disarm(struct wf_fiber *fiber)
+{
+	struct wf_frame *frame = fiber->frame;
+	bool was_armed = frame->deadline_armed;
+	frame->deadline_armed = false;
+	if (!was_armed || wf_timer_cancel(&frame->timer))
+		return;
+	/* It has fired, or is about to: what still comes of it is of an older epoch. */
+	uint64_t life = wf_load_sc64(&fiber->life);
+	uint64_t next;
+	do
+		next = (life & ~WF_LIFE_EPOCHS) | ((life + WF_LIFE_EPOCH) & WF_LIFE_EPOCHS);
+	while (!wf_cas_sc64(&fiber->life, &life, next));
 }
 
 void wf_deadline_arm(struct wf_worker *w, struct wf_fiber *fiber)
 {
 	struct wf_frame *frame = fiber->frame;
-	wf_timer_cancel(&frame->timer);
+	wf_deadline_disarm(fiber);
 	frame->timer.owner = fiber->index;
-	frame->timer.key = wf_fiber_generation(wf_load_rlx64(&fiber->life)); /* rlx: constant while it lives */
+	frame->timer.key = wf_load_rlx64(&fiber->life) &
+		WF_DEADLINE_KEY; /* rlx: only the fiber itself changes them */
 	frame->timer.fire = deadline_over;
+	frame->deadline_armed = true;
 	wf_timer_arm(&w->timers, &frame->timer, frame->deadline);
 	wf_bump(w, WF_TIMERS_ARMED, 1);
 }

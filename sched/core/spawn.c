@@ -198,7 +198,7 @@ struct wf_fiber *wf_fiber_end(struct wf_fiber *fiber, void *result)
 		wf_fatal("a fiber returned from its function with a scope open: close it first");
 	if (WF_UNLIKELY(fiber->flags & WF_FIBER_CANARY))
 		wf_overflow_check(fiber);
-	if (fiber->frame->deadline != WEFT_FOREVER || wf_load_acqp(&fiber->frame->timer.heap) != NULL)
+	if (fiber->frame->deadline_armed)
 		wf_timer_cancel(&fiber->frame->timer);
 	fiber->arg = result;
 	struct wf_fiber *closer = NULL;

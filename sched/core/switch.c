@@ -193,6 +193,7 @@ void wf_fiber_prepare(struct wf_worker *w, struct wf_fiber *fiber)
 	struct wf_frame *frame = wf_stack_frame(&fiber->stack);
 	bool scoped = (wf_load_rlx64(&fiber->life) & WF_LIFE_SCOPED) != 0; /* rlx: constant while it lives */
 	frame->deadline = WEFT_FOREVER;
+	frame->deadline_armed = false;
 	frame->reach = scoped ? fiber->scope : NULL;
 	frame->scope_deadline = scoped ? fiber->scope->deadline : WEFT_FOREVER;
 	frame->scope = NULL;

@@ -167,7 +167,8 @@ int wf_park(uint64_t flags, wf_commit_fn commit, void *arg);
 int wf_interrupted(struct wf_worker *w, struct wf_fiber *fiber);
 /* Notes that a call of the fiber fails, if it is a scope's child and that scope is in force for it. */
 void wf_feel(struct wf_fiber *fiber, weft_ns now);
-/* Arms the timer of the fiber's own deadline (its frame) anew. */
+/* Arms the timer of the fiber's own deadline (its frame) anew; takes it back. Both by the fiber itself. */
+void wf_deadline_disarm(struct wf_fiber *fiber);
 void wf_deadline_arm(struct wf_worker *w, struct wf_fiber *fiber);
 /* Is the fiber cancelled, itself or by a scope, as far as its shields let it be seen? */
 bool wf_cancel_in_force(struct wf_fiber *fiber);

@@ -24,11 +24,16 @@ static void *slot(weft_chan *chan, size_t n)
 	return chan->ring + at * chan->element_size;
 }
 
-static void settle(struct wf_waiter *waiter, int status)
+/* CH2: a waiter that was won. */
+static void settle(weft_chan *chan, struct wf_waiter *waiter, int status)
 {
 	waiter->status = status;
-	if (waiter->fired != NULL)
-		*waiter->fired = waiter;
+	if (waiter->fired == NULL)
+		return;
+	*waiter->fired = waiter;
+	for (struct wf_waiter *at = waiter->sibling; at != waiter; at = at->sibling)
+		if (wf_waiter_linked(at))
+			wf_waiters_remove(wf_chan_list(chan, (enum wf_side)at->kind), at);
 }
 
 bool wf_chan_may_send_locked(const weft_chan *chan)
@@ -49,7 +54,7 @@ int wf_chan_send_locked(weft_chan *chan, const void *element, struct wf_waiter *
 	struct wf_waiter *receiver = wf_waiters_win_first(&chan->receivers); /* CH2 */
 	if (receiver != NULL) {
 		copy(chan, receiver->data, element);
-		settle(receiver, 0);
+		settle(chan, receiver, 0);
 		*served = receiver;
 		return 0;
 	}
@@ -67,7 +72,7 @@ int wf_chan_recv_locked(weft_chan *chan, void *element, struct wf_waiter **serve
 		if (sender == NULL)
 			return chan->closed ? -EPIPE : -EAGAIN;
 		copy(chan, element, sender->data);
-		settle(sender, 0);
+		settle(chan, sender, 0);
 		*served = sender;
 		return 0;
 	}
@@ -79,7 +84,7 @@ int wf_chan_recv_locked(weft_chan *chan, void *element, struct wf_waiter **serve
 		return 0;
 	}
 	copy(chan, slot(chan, chan->count - 1), sender->data);
-	settle(sender, 0);
+	settle(chan, sender, 0);
 	*served = sender;
 	return 0;
 }
@@ -118,31 +123,29 @@ static bool is_valid(const weft_chan *chan, const void *element)
 	return chan != NULL && (element != NULL || chan->element_size == 0);
 }
 
-enum side { SEND, RECEIVE };
-
 struct wait {
 	struct wf_wait wait;
 	weft_chan *chan;
-	enum side side;
+	enum wf_side side;
 };
 
-static int attempt_locked(weft_chan *chan, enum side side, void *element, struct wf_waiter **served)
+static int attempt_locked(weft_chan *chan, enum wf_side side, void *element, struct wf_waiter **served)
 {
-	return side == SEND ? wf_chan_send_locked(chan, element, served)
-			    : wf_chan_recv_locked(chan, element, served);
+	return side == WF_SEND ? wf_chan_send_locked(chan, element, served)
+			       : wf_chan_recv_locked(chan, element, served);
 }
 
 /* What the word alone says: the call would have to wait. At that moment it would have, also if the latch's holder is about to change it. */
-static bool is_stuck(const weft_chan *chan, enum side side)
+static bool is_stuck(const weft_chan *chan, enum wf_side side)
 {
 	uint64_t seen = wf_latch_peek(&chan->latch);
 	uint64_t count = seen >> WF_CHAN_COUNT_SHIFT;
-	if (side == SEND)
+	if (side == WF_SEND)
 		return !(seen & (WF_CHAN_CLOSED | WF_CHAN_RECEIVERS)) && count >= chan->capacity;
 	return !(seen & (WF_CHAN_CLOSED | WF_CHAN_SENDERS)) && count == 0;
 }
 
-static int attempt(weft_chan *chan, enum side side, void *element)
+static int attempt(weft_chan *chan, enum wf_side side, void *element)
 {
 	struct wf_waiter *served;
 	if (is_stuck(chan, side))
@@ -155,11 +158,6 @@ static int attempt(weft_chan *chan, enum side side, void *element)
 	return error;
 }
 
-static wf_waiters *list_of(weft_chan *chan, enum side side)
-{
-	return side == SEND ? &chan->senders : &chan->receivers;
-}
-
 static bool publish(struct wf_wait *wait)
 {
 	struct wait *w = (struct wait *)wait;
@@ -167,7 +165,7 @@ static bool publish(struct wf_wait *wait)
 	wf_chan_lock(w->chan);
 	int status = attempt_locked(w->chan, w->side, wait->node.data, &served);
 	if (status == -EAGAIN)
-		wf_waiters_append(list_of(w->chan, w->side), &wait->node);
+		wf_waiters_append(wf_chan_list(w->chan, w->side), &wait->node);
 	else
 		wait->node.status = status;
 	wf_chan_unlock(w->chan);
@@ -176,7 +174,7 @@ static bool publish(struct wf_wait *wait)
 	return status == -EAGAIN;
 }
 
-static int transfer(weft_chan *chan, enum side side, void *element)
+static int transfer(weft_chan *chan, enum wf_side side, void *element)
 {
 	if (!is_valid(chan, element))
 		return -EINVAL;
@@ -198,37 +196,37 @@ static int transfer(weft_chan *chan, enum side side, void *element)
 			return w.wait.node.status;
 		wf_chan_lock(chan); /* W4 */
 		if (wf_waiter_linked(&w.wait.node))
-			wf_waiters_remove(list_of(chan, side), &w.wait.node);
+			wf_waiters_remove(wf_chan_list(chan, side), &w.wait.node);
 		wf_chan_unlock(chan);
 	}
 }
 
 int weft_chan_send(weft_chan *chan, const void *element)
 {
-	return transfer(chan, SEND, (void *)element);
+	return transfer(chan, WF_SEND, (void *)element);
 }
 
 int weft_chan_recv(weft_chan *chan, void *element)
 {
-	return transfer(chan, RECEIVE, element);
+	return transfer(chan, WF_RECEIVE, element);
 }
 
 int weft_chan_try_send(weft_chan *chan, const void *element)
 {
-	return is_valid(chan, element) ? attempt(chan, SEND, (void *)element) : -EINVAL;
+	return is_valid(chan, element) ? attempt(chan, WF_SEND, (void *)element) : -EINVAL;
 }
 
 int weft_chan_try_recv(weft_chan *chan, void *element)
 {
-	return is_valid(chan, element) ? attempt(chan, RECEIVE, element) : -EINVAL;
+	return is_valid(chan, element) ? attempt(chan, WF_RECEIVE, element) : -EINVAL;
 }
 
 /* Everyone on the list gets -EPIPE. */
-static void end_all_locked(wf_waiters *list, struct wf_wakes *wakes)
+static void end_all_locked(weft_chan *chan, wf_waiters *list, struct wf_wakes *wakes)
 {
 	struct wf_waiter *waiter;
 	while ((waiter = wf_waiters_win_first(list)) != NULL) {
-		settle(waiter, -EPIPE);
+		settle(chan, waiter, -EPIPE);
 		wf_wakes_add(wakes, waiter);
 	}
 }
@@ -241,8 +239,8 @@ int weft_chan_close(weft_chan *chan)
 	wf_chan_lock(chan);
 	int error = chan->closed ? -EPIPE : 0;
 	chan->closed = true;
-	end_all_locked(&chan->senders, &wakes);
-	end_all_locked(&chan->receivers, &wakes);
+	end_all_locked(chan, &chan->senders, &wakes);
+	end_all_locked(chan, &chan->receivers, &wakes);
 	wf_chan_unlock(chan);
 	wf_wakes_finish(&wakes);
 	return error;

@@ -8,6 +8,7 @@
  * Rules    CH1 receivers wait only while the ring is empty and no sender waits; senders only while it is full, or, without a
  *             ring, while no receiver waits. So order is kept, and nobody overtakes.
  *          CH2 whoever serves a waiter wins its ticket first (W2 of wait.h), then copies, then says in the node how it went. All under the lock.
+ *             Of a select it takes the other nodes on this channel off too, for the select does not come back to it.
  *          CH3 finishing (waking) comes after the unlock, which is the last access to the channel: whoever got the element may free it.
  *          CH4 where several channels are locked (select), by rising address, each once.
  * Order    LA-1 of latch.h; TK-1, TK-2 of ticket.h between the two sides of a rendezvous.
@@ -30,6 +31,7 @@ struct weft_chan {
 	size_t count; /* elements in the ring */
 	size_t head;  /* the oldest */
 	wf_waiters senders, receivers;
+	struct wf_waiter *last; /* while a select links its nodes: the last one on this channel */
 	_Alignas(16) char ring[];
 };
 
@@ -51,6 +53,14 @@ static inline void wf_chan_unlock(weft_chan *chan)
 			(chan->receivers != NULL ? WF_CHAN_RECEIVERS : 0) |
 			(chan->senders != NULL ? WF_CHAN_SENDERS : 0) |
 			(chan->closed ? WF_CHAN_CLOSED : 0));
+}
+
+/* A waiter's kind. */
+enum wf_side { WF_SEND, WF_RECEIVE };
+
+static inline wf_waiters *wf_chan_list(weft_chan *chan, enum wf_side side)
+{
+	return side == WF_SEND ? &chan->senders : &chan->receivers;
 }
 
 /* With the lock held: 0, -EPIPE, or -EAGAIN: it would have to wait. *served: the waiter on the other side, won, to be finished

@@ -17,13 +17,13 @@ _Static_assert(sizeof(weft_cond) == sizeof(struct wf_queue), "the public struct 
 struct wait {
 	struct wf_wait wait;
 	struct wf_queue *cond;
-	struct wf_queue *mutex;
+	struct wf_mutex *mutex;
 };
 
 static bool publish(struct wf_wait *wait)
 {
 	struct wait *w = (struct wait *)wait;
-	struct wf_queue *mutex = w->mutex;
+	struct wf_mutex *mutex = w->mutex;
 	uint64_t holder = wait->node.holder;
 	uint64_t state = wf_latch_acquire(&w->cond->latch);
 	wf_waiters_append(&w->cond->waiters, &wait->node);
@@ -40,7 +40,7 @@ int weft_cond_wait(weft_cond *cond, weft_mutex *mutex)
 	struct wait w = {
 		.wait = {.publish = publish, .deadline = WEFT_FOREVER, .node.holder = holder},
 		.cond = (struct wf_queue *)cond,
-		.mutex = (struct wf_queue *)mutex,
+		.mutex = (struct wf_mutex *)mutex,
 	};
 	if (!wf_mutex_held_by(w.mutex, holder))
 		return -EPERM;
@@ -49,11 +49,11 @@ int weft_cond_wait(weft_cond *cond, weft_mutex *mutex)
 		if (error != 0)
 			return error;
 		int code = wf_wait(&w.wait, wf_wait_masks());
-		if (code != WF_WAKE_OK)
-			wf_queue_abandon(w.cond, &w.wait.node);
+		bool missed = code != WF_WAKE_OK && !wf_queue_abandon(w.cond, &w.wait.node);
+		error = code == WF_WAKE_OK ? 0 : wf_wait_levels();
 		weft_mutex_lock(mutex);
-		if (code == WF_WAKE_OK)
-			return 0;
+		if (code == WF_WAKE_OK || missed || error != 0) /* W7 */
+			return error;
 	}
 }
 

@@ -50,7 +50,8 @@ static int wait_until(struct wf_queue *queue, bool (*is_so)(uint64_t state))
 		};
 		if (wf_wait(&w.wait, wf_wait_masks()) == WF_WAKE_OK)
 			return 0;
-		wf_queue_abandon(queue, &w.wait.node);
+		if (!wf_queue_abandon(queue, &w.wait.node))
+			return wf_wait_levels(); /* W7 */
 	}
 }
 

@@ -49,13 +49,16 @@ static bool publish(struct wf_wait *wait)
 	return !w->differed;
 }
 
-static void abandon(struct wait *w)
+/* True: nobody had taken it off the list. */
+static bool abandon(struct wait *w)
 {
 	struct bucket *bucket = bucket_of(w->word);
 	wf_lock_acquire(&bucket->lock);
-	if (wf_waiter_linked(&w->wait.node))
+	bool linked = wf_waiter_linked(&w->wait.node);
+	if (linked)
 		wf_waiters_remove(&bucket->waiters, &w->wait.node);
 	wf_lock_release(&bucket->lock);
+	return linked;
 }
 
 static bool is_word(const uint32_t *word)
@@ -81,7 +84,8 @@ int weft_futex_wait(const uint32_t *word, uint32_t expected)
 			return -EAGAIN;
 		if (wf_wait(&w.wait, wf_wait_masks()) == WF_WAKE_OK)
 			return w.differed ? -EAGAIN : 0;
-		abandon(&w);
+		if (!abandon(&w))
+			return wf_wait_levels(); /* W7 */
 	}
 }
 

@@ -44,6 +44,11 @@ static bool has_descriptor(const weft_case *c)
 	return c->op == WEFT_CASE_READABLE || c->op == WEFT_CASE_WRITABLE;
 }
 
+static bool has_channel(const weft_case *c)
+{
+	return !has_descriptor(c) && c->chan != NULL; /* NULL: never ready */
+}
+
 static void sift_down(weft_chan **heap, size_t at, size_t count)
 {
 	for (;;) {
@@ -66,7 +71,7 @@ static void order_locks(struct select *s)
 {
 	size_t count = 0;
 	for (size_t i = 0; i < s->count; i++)
-		if (!has_descriptor(&s->cases[i]) && s->cases[i].chan != NULL)
+		if (has_channel(&s->cases[i]))
 			s->locks[count++] = s->cases[i].chan;
 	for (size_t i = count / 2; i-- > 0;)
 		sift_down(s->locks, i, count);
@@ -97,10 +102,8 @@ static void unlock_all(struct select *s)
 static bool is_ready_locked(const struct select *s, size_t i)
 {
 	const weft_case *c = &s->cases[i];
-	if (has_descriptor(c))
-		return s->ready[i];
-	if (c->chan == NULL)
-		return false;
+	if (!has_channel(c))
+		return has_descriptor(c) && s->ready[i];
 	return c->op == WEFT_CASE_SEND ? wf_chan_may_send_locked(c->chan)
 				       : wf_chan_may_recv_locked(c->chan);
 }
@@ -152,13 +155,27 @@ static bool attempt(struct select *s, bool exact)
 	return done;
 }
 
-static wf_waiters *list_of(const weft_case *c)
+static enum wf_side side_of(const weft_case *c)
 {
-	return c->op == WEFT_CASE_SEND ? &c->chan->senders : &c->chan->receivers;
+	return c->op == WEFT_CASE_SEND ? WF_SEND : WF_RECEIVE;
 }
 
+/* To the end of its list, and into the ring of the call's nodes on that channel. */
+static void link_locked(weft_chan *chan, struct wf_waiter *node)
+{
+	struct wf_waiter *last = chan->last;
+	node->sibling = last != NULL ? last->sibling : node;
+	if (last != NULL)
+		last->sibling = node;
+	chan->last = node;
+	wf_waiters_append(wf_chan_list(chan, (enum wf_side)node->kind), node);
+}
+
+/* In a random order: of several cases on one channel a partner meets the first of its list. */
 static void link_all_locked(struct select *s)
 {
+	for (size_t i = 0; i < s->lock_count; i++)
+		s->locks[i]->last = NULL;
 	for (size_t i = 0; i < s->count; i++) {
 		const weft_case *c = &s->cases[i];
 		s->nodes[i] = (struct wf_waiter){
@@ -166,22 +183,35 @@ static void link_all_locked(struct select *s)
 			.ticket = s->wait.node.ticket,
 			.thread = s->wait.node.thread,
 			.fired = &s->fired,
+			.kind = side_of(c),
 			.data = c->element,
 		};
-		if (!has_descriptor(c) && c->chan != NULL)
-			wf_waiters_append(list_of(c), &s->nodes[i]);
+		/* The permutation stands in the fields that a winner will write. */
+		size_t k = wf_holder_random() % (i + 1);
+		s->nodes[i].status = s->nodes[k].status;
+		s->nodes[k].status = (int)i;
+	}
+	for (size_t i = 0; i < s->count; i++) {
+		size_t chosen = (size_t)s->nodes[i].status;
+		if (has_channel(&s->cases[chosen]))
+			link_locked(s->cases[chosen].chan, &s->nodes[chosen]);
 	}
 }
 
-/* SL2. */
+/* SL2. The channel of the case that was performed may be gone, and knows the call no more (CH2). */
 static void unlink_all(struct select *s)
 {
-	lock_all(s);
-	for (size_t i = 0; i < s->count; i++)
-		if (!has_descriptor(&s->cases[i]) && s->cases[i].chan != NULL &&
-			wf_waiter_linked(&s->nodes[i]))
-			wf_waiters_remove(list_of(&s->cases[i]), &s->nodes[i]);
-	unlock_all(s);
+	const weft_case *performed = s->fired != NULL ? &s->cases[s->fired - s->nodes] : NULL;
+	const weft_chan *gone = performed != NULL && has_channel(performed) ? performed->chan : NULL;
+	for (size_t i = 0; i < s->count; i++) {
+		const weft_case *c = &s->cases[i];
+		if (!has_channel(c) || c->chan == gone)
+			continue;
+		wf_chan_lock(c->chan);
+		if (wf_waiter_linked(&s->nodes[i]))
+			wf_waiters_remove(wf_chan_list(c->chan, side_of(c)), &s->nodes[i]);
+		wf_chan_unlock(c->chan);
+	}
 	for (size_t i = 0; i < s->count && s->descriptors != NULL; i++)
 		if (has_descriptor(&s->cases[i]))
 			s->descriptors->unwatch(
@@ -215,15 +245,17 @@ static bool publish(struct wf_wait *wait)
 	if (s->error == 0)
 		return true;
 	/* No waiting for a descriptor: the call fails, unless somebody has performed one of its cases by now. */
+	if (!wf_waiter_win(&s->wait.node))
+		return true;
 	unlink_all(s);
-	return s->fired != NULL;
+	return false;
 }
 
-/* Which case a partner has performed, or the error that it is. */
+/* Which case a partner has performed; or what is to be done about a descriptor's. */
 static int outcome(struct select *s)
 {
 	size_t i = (size_t)(s->fired - s->nodes);
-	if (has_descriptor(&s->cases[i]) && s->fired->status != 0)
+	if (has_descriptor(&s->cases[i]))
 		return s->fired->status;
 	s->cases[i].status = s->fired->status;
 	return (int)i;
@@ -249,9 +281,7 @@ static int wait_once(struct select *s)
 	if (code == WF_WAKE_OK && s->fired == NULL)
 		return s->error;
 	unlink_all(s);
-	if (code == WF_WAKE_OK)
-		return outcome(s);
-	return code == WF_WAKE_TIMER ? -ETIMEDOUT : -EAGAIN;
+	return code == WF_WAKE_OK ? outcome(s) : -EAGAIN;
 }
 
 static int run(struct select *s, weft_ns deadline)
@@ -276,7 +306,8 @@ static int run(struct select *s, weft_ns deadline)
 			return -ETIMEDOUT;
 		s->wait.deadline = deadline;
 		int result = wait_once(s);
-		if (result != -EAGAIN) /* -EAGAIN: interrupted, or a descriptor's poll has ended: look again */
+		/* -EAGAIN: interrupted, late (a case that is ready by now goes first), or a descriptor's poll has ended: look again. */
+		if (result != -EAGAIN)
 			return result;
 	}
 }

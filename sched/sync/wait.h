@@ -16,6 +16,8 @@
  *             call was for, and says so by returning false.
  *          W6 publish runs on the stack of whoever comes next, in the worker's context for TSan: so this folder is code of
  *             WF_OWNER_CODE (Z2 of sanitize.h). What users give is copied by memcpy, which TSan sees.
+ *          W7 a wait is not interrupted for nothing (N1, N2 of park.c). Where it was all the same, with nothing in force, a caller that finds itself taken
+ *             off the list by a waker that lost takes that as its wake: it may have been the only one that came.
  * Order    TK-1 and TK-2 of ticket.h for fibers. WT-1 the thread's word: waker's DONE (release) -> the thread's load (acquire).
  * Tests    tests/sync, tests/task/cancel_race_test.cc
  */
@@ -34,6 +36,7 @@ struct wf_waiter {
 	wf_a32 *thread;		       /* the thread's word */
 	uint64_t holder;	       /* who it is: wf_holder() */
 	struct wf_waiter **fired; /* one of several nodes of a select: where the winner says which; else NULL */
+	struct wf_waiter *sibling; /* with fired: a ring of those of the same select on the same channel */
 	/* The object's own. */
 	uint32_t kind;
 	int status;

@@ -67,7 +67,7 @@ weft_ns weft_deadline(weft_ns deadline)
 	if (deadline != WEFT_FOREVER && !wf_timer_postpone(&fiber->frame->timer, deadline))
 		wf_deadline_arm(w, fiber);
 	else if (deadline == WEFT_FOREVER && old != WEFT_FOREVER)
-		wf_timer_cancel(&fiber->frame->timer);
+		wf_deadline_disarm(fiber);
 	return old;
 }
 

@@ -38,6 +38,7 @@ struct wf_scope {
 	uint32_t opener;	      /* constant */
 	uint32_t saved;		      /* the opener's shields outside */
 	weft_ns deadline;	      /* its own; constant */
+	uint64_t islands;	      /* WF_LIFE_ISLANDS of the opener in this scope; constant */
 	struct wf_reach *outside;     /* what the opener was in */
 	struct wf_scope *outer;	      /* the opener's next, outwards; under its shard */
 	struct wf_scope *parent;      /* constant. NULL: an island, or a root */
@@ -95,18 +96,23 @@ static void unlink_child_locked(struct wf_scope *scope, struct wf_fiber *child)
 
 /* Walking down. */
 
-static void notify(struct wf_worker *w, struct wf_fiber *fiber)
+/* `islands`: those it has open where the scope reaches it. In another one now, it is left alone, and looks when it comes back (LF-5). */
+static void notify(struct wf_worker *w, struct wf_fiber *fiber, uint64_t islands)
 {
-	uint64_t before = wf_or_sc64(&fiber->life, WF_LIFE_SCOPE); /* WK-1.3, LF-4 */
-	wf_interrupt(w, fiber, wf_fiber_generation(before));
+	uint64_t life = wf_load_sc64(&fiber->life);
+	do {
+		if ((life & WF_LIFE_ISLANDS) != islands)
+			return;
+	} while (!wf_cas_sc64(&fiber->life, &life, life | WF_LIFE_SCOPE)); /* WK-1.3, LF-4 */
+	wf_interrupt(w, fiber, wf_fiber_generation(life));
 }
 
 /* Its opener and its children; both are alive while the lock is held. */
 static void notify_all_locked(struct wf_worker *w, struct wf_scope *scope)
 {
-	notify(w, wf_fiber_at(scope->opener));
+	notify(w, wf_fiber_at(scope->opener), scope->islands);
 	for (uint32_t i = scope->child; i != WF_NO_FIBER; i = wf_fiber_at(i)->scope_next)
-		notify(w, wf_fiber_at(i));
+		notify(w, wf_fiber_at(i), 0);
 }
 
 /* Cancels a scope with `bit` and all inside it with OUTSIDE; bit 0: only wakes them, for a deadline. Inner scopes that are cancelled already are
@@ -292,13 +298,15 @@ static void leave_parent(struct wf_scope *scope)
 	wf_lock_release(&parent->lock);
 }
 
-/* The fiber's innermost scope is now what `reach` shows. */
-static void enter(struct wf_fiber *fiber, struct wf_reach *reach)
+/* The fiber's innermost scope is now what `reach` shows; `islands` is what changes by that in its life word. */
+static void enter(struct wf_fiber *fiber, struct wf_reach *reach, uint64_t islands)
 {
 	struct wf_frame *frame = fiber->frame;
 	frame->reach = reach;
 	frame->scope_deadline = reach != NULL ? reach->deadline : WEFT_FOREVER;
-	wf_and_sc64(&fiber->life, ~WF_LIFE_SCOPE);
+	uint64_t life = wf_load_sc64(&fiber->life);
+	while (!wf_cas_sc64(&fiber->life, &life, (life & ~WF_LIFE_SCOPE) + islands)) /* LF-5 */
+		;
 	if (reach != NULL && (wf_load_sc32(&reach->state) & WF_REACH_ANY)) /* LF-4 */
 		wf_or_sc64(&fiber->life, WF_LIFE_SCOPE);
 }
@@ -326,10 +334,16 @@ int weft_scope_open(weft_scope *storage, weft_ns deadline)
 	wf_store_relp(&wf_scope_calls, (void *)&calls);
 	uint32_t shields = fiber->flags & (WF_FIBER_SHIELD | WF_FIBER_SHELTER);
 	bool island = (shields & WF_FIBER_SHIELD) != 0;
+	uint64_t islands = wf_load_rlx64(&fiber->life) & WF_LIFE_ISLANDS; /* rlx: its own */
+	if (island && islands == WF_LIFE_ISLANDS)
+		return -EAGAIN;
+	if (island)
+		islands += WF_LIFE_ISLAND;
 	*scope = (struct wf_scope){
 		.reach.deadline = deadline,
 		.magic = OPEN,
 		.opener = fiber->index,
+		.islands = islands,
 		.saved = shields,
 		.deadline = deadline,
 		.outside = frame->reach,
@@ -351,7 +365,7 @@ int weft_scope_open(weft_scope *storage, weft_ns deadline)
 		join_parent(scope);
 	if (island)
 		fiber->flags = (fiber->flags & ~WF_FIBER_SHIELD) | WF_FIBER_SHELTER;
-	enter(fiber, &scope->reach);
+	enter(fiber, &scope->reach, island ? WF_LIFE_ISLAND : 0);
 	if (soonest && deadline != WEFT_FOREVER)
 		arm(w, fiber, scope);
 	return 0;
@@ -473,8 +487,6 @@ static int result_of(const struct wf_fiber *fiber, const struct wf_scope *scope,
 		!scope->born_cancelled;
 	if (is_marked(scope, WF_REACH_CANCELLED) || with_opener)
 		return -ECANCELED;
-	if (now >= scope->deadline)
-		return -ETIMEDOUT;
 	bool in_force = waited && !(fiber->flags & WF_FIBER_SHIELD);
 	*felt = true;
 	if ((scope->felt & WF_FIBER_FELT_CANCEL) || (in_force && is_marked(scope, WF_REACH_OUTSIDE)))
@@ -482,7 +494,7 @@ static int result_of(const struct wf_fiber *fiber, const struct wf_scope *scope,
 	if ((scope->felt & WF_FIBER_FELT_LATE) || (in_force && now >= scope->reach.deadline))
 		return -ETIMEDOUT;
 	*felt = false;
-	return 0;
+	return now >= scope->deadline ? -ETIMEDOUT : 0;
 }
 
 int weft_scope_close(weft_scope *storage)
@@ -501,7 +513,7 @@ int weft_scope_close(weft_scope *storage)
 	bool felt;
 	int result = result_of(fiber, scope, waited, now, &felt);
 	fiber->flags = (fiber->flags & ~(WF_FIBER_SHIELD | WF_FIBER_SHELTER)) | scope->saved;
-	enter(fiber, scope->outside);
+	enter(fiber, scope->outside, is_island(scope) ? -WF_LIFE_ISLAND : 0);
 	scope->magic = CLOSED;
 	if (felt)
 		wf_feel(fiber, now);

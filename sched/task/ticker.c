@@ -25,6 +25,13 @@ static void *tick(void *arg)
 		weft_chan_try_send(ticker->chan, &due); /* full: this tick is dropped */
 		if (ticker->period == 0 || __builtin_add_overflow(due, ticker->period, &due))
 			break;
+		/* Of several that are past already only the last comes. */
+		weft_ns now = weft_now();
+		if (due < now) {
+			uint64_t period = (uint64_t)ticker->period;
+			uint64_t past = ((uint64_t)now - (uint64_t)due) / period;
+			due = (weft_ns)((uint64_t)due + past * period);
+		}
 	}
 	weft_chan_close(ticker->chan);
 	return NULL;
@@ -32,9 +39,10 @@ static void *tick(void *arg)
 
 int weft_ticker_new(weft_ticker **out, weft_ns first, weft_ns period)
 {
+	if (out != NULL)
+		*out = NULL;
 	if (out == NULL || period < 0)
 		return -EINVAL;
-	*out = NULL;
 	if (weft_self() == NULL)
 		return -EPERM;
 	struct weft_ticker *ticker = wf_alloc(sizeof(*ticker));

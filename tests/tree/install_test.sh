@@ -27,6 +27,10 @@ for program in c_shared c_static cxx_shared cxx_archive; do
 	[[ $(./$program) == "hello from a fiber" ]] || fail "$program does not run"
 done
 
+# The stack of a small fiber is too short for the dynamic linker.
+cc -std=c11 "${strict[@]}" ticker.c "${cflags[@]}" "$prefix/lib/libweft.a" -Wl,-z,lazy -lm -lpthread -o lazy_archive
+[[ $(./lazy_archive) == "three ticks" ]] || fail "a ticker does not run in a program that binds lazily"
+
 for program in weft-httpd weft-load; do
 	"$prefix/bin/$program" --help >help || fail "$program is not installed, or has no --help"
 	grep -qi usage help || fail "$program --help shows no usage"
