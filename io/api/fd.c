@@ -186,6 +186,12 @@ int wf_fd_close_begin(int fd)
 	if (error != 0)
 		return error;
 	wf_lock_acquire(&entry->lock);
+	while (entry->state == WF_FD_RELEASING) { /* C1: the number may be another file's already */
+		struct wait wait = {.entry = entry};
+		wf_lock_release(&entry->lock);
+		wf_park(WF_PARK_DEAF, commit_wait, &wait);
+		wf_lock_acquire(&entry->lock);
+	}
 	if (entry->state != WF_FD_OPEN) {
 		wf_lock_release(&entry->lock);
 		return -EBADF;

@@ -25,8 +25,7 @@ struct wait {
 /* MX5: with the latch held, and the mutex free. */
 static bool may_take_locked(const struct wf_mutex *mutex, uint64_t state)
 {
-	return !(state & WF_MUTEX_WOKEN) ||
-		wf_clock_now() - mutex->woken_since < WF_MUTEX_HANDOFF_NS;
+	return !(state & WF_MUTEX_WOKEN) || wf_clock_now() - mutex->woken_since < WF_MUTEX_HANDOFF_NS;
 }
 
 static bool publish(struct wf_wait *wait)

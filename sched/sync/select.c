@@ -125,13 +125,15 @@ static bool perform_locked(struct select *s, struct wf_waiter **served)
 	*served = NULL;
 	while ((s->chosen = draw_locked(s)) != NO_CASE) {
 		weft_case *c = &s->cases[s->chosen];
-		c->status = 0;
+		int status = 0;
 		if (c->op == WEFT_CASE_SEND)
-			c->status = wf_chan_send_locked(c->chan, c->element, served);
+			status = wf_chan_send_locked(c->chan, c->element, served);
 		else if (c->op == WEFT_CASE_RECV)
-			c->status = wf_chan_recv_locked(c->chan, c->element, served);
-		if (c->status != -EAGAIN)
+			status = wf_chan_recv_locked(c->chan, c->element, served);
+		if (status != -EAGAIN) {
+			c->status = status;
 			return true;
+		}
 		/* Those who waited there have given up meanwhile, and are off the list now: draw again. */
 	}
 	return false;
