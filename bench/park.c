@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* park.c - what does it cost to park a fiber and to wake it from another?
  *
- * The bare pair has no public call of its own yet, so it is measured as a difference of two rounds,
- * on one worker:
+ * Every public call that parks until another fiber wakes it does more than that (bench/chan.c and
+ * bench/sync.c measure channels, events and conditions), so the bare pair is measured as a
+ * difference of two rounds, on one worker:
  *   join parks       spawn B; yield until B has started (B then yields back); join B: the caller
  *                    parks, B runs on and its end wakes the caller.
  *   join finds it    the same spawn and yields, but the caller yields until B has ended and then
