@@ -104,7 +104,14 @@ int wf_wait(struct wf_wait *wait, uint64_t masks);
 static inline int wf_wait_levels(void)
 {
 	struct wf_worker *w = wf_self();
-	return w == NULL ? 0 : wf_interrupted(w, w->current);
+	if (w == NULL)
+		return 0;
+	/* Mostly there is nothing that could be in force; then without a call. */
+	const struct wf_fiber *fiber = w->current;
+	const struct wf_frame *frame = fiber->frame;
+	bool quiet = !(wf_load_acq64(&fiber->life) & WF_LIFE_INTERRUPTS) &&
+		frame->deadline == WEFT_FOREVER && frame->scope_deadline == WEFT_FOREVER;
+	return WF_LIKELY(quiet) ? 0 : wf_interrupted(w, w->current);
 }
 /* The masks of an ordinary cancellation point. */
 uint64_t wf_wait_masks(void);
