@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""compile_models.py - compiles every model over the shipped headers, and once more for each mutant of the table
+"""compile_models.py - compiles every model over the shipped headers, and once more for each mutant of the tables
 
-usage: compile_models.py --cc CC --ar AR --table mutants.ini --out ARCHIVE [--root DIR] MODEL.c...
+usage: compile_models.py --cc CC --ar AR --table MUTANTS.ini [--table ...] --out ARCHIVE [--root DIR] MODEL.c...
 
 The archive holds the models and `model_cases` (tests/model/explorer.h), which lists them: first the models as shipped,
 then the mutants. A mutant whose text no longer stands in its header exactly once is an error: adapt the table.
@@ -53,14 +53,15 @@ def read_table(path):
 def compile_case(arguments, scratch, number, case):
     """Compiles one case; returns its object file."""
     folder = os.path.join(scratch, str(number))
-    os.makedirs(os.path.join(folder, "sched/core"))
+    os.makedirs(folder)
     source = next((path for path in arguments.models if os.path.basename(path) == case["model"] + "_model.c"), None)
     if source is None:
         raise TableError(f"[{case['name']}]: there is no {case['model']}_model.c")
     if "file" in case:
-        header = os.path.join("sched/core", case["file"])
+        header = os.path.join("sched" if "/" in case["file"] else "sched/core", case["file"])
         with open(os.path.join(arguments.root, header), encoding="utf-8") as stream:
             text = mutate(stream.read(), case["find"], case["replace"], f"[{case['name']}] {header}")
+        os.makedirs(os.path.dirname(os.path.join(folder, header)))
         with open(os.path.join(folder, header), "w", encoding="utf-8") as stream:
             stream.write(text)
     paths = [os.path.join(arguments.root, "tests/model/include"), folder, arguments.root]
@@ -103,7 +104,7 @@ def main():
     parser = argparse.ArgumentParser(usage=__doc__)
     parser.add_argument("--cc", required=True)
     parser.add_argument("--ar", required=True)
-    parser.add_argument("--table", required=True)
+    parser.add_argument("--table", required=True, action="append", dest="tables")
     parser.add_argument("--out", required=True)
     parser.add_argument("--root", default=".")
     parser.add_argument("models", nargs="+")
@@ -112,7 +113,8 @@ def main():
     for path in sorted(arguments.models):
         model = os.path.basename(path)[: -len("_model.c")]
         cases.append({"name": model, "model": model, "step": "", "expect": ""})
-    cases += read_table(arguments.table)
+    for table in arguments.tables:
+        cases += read_table(table)
     with tempfile.TemporaryDirectory() as scratch:
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
             jobs = [pool.submit(compile_case, arguments, scratch, i, case) for i, case in enumerate(cases)]
