@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* chan.h - channels, and select over channels and descriptors
  *
- * A channel carries elements of one size between fibers, plain threads, and the fibers of different runtimes, many to
- * many, first in first out. With a capacity it buffers; with capacity 0 it is a rendezvous: a send ends when a receiver has
- * the element. Elements are copied by value, from the sender's variable straight to the receiver's where both are there.
+ * A channel carries elements of one size between fibers, plain threads, and the fibers of different
+ * runtimes, many to many, first in first out. With a capacity it buffers; with capacity 0 it is a
+ * rendezvous: a send ends when a receiver has the element. Elements are copied by value, from the
+ * sender's variable straight to the receiver's where both are there.
  *
  *   weft_chan *chan;
  *   int error = weft_chan_new(&chan, sizeof(struct job), 16);
@@ -14,19 +15,24 @@
  *           work(&job);
  *
  * What is guaranteed
- *   - Each element that was sent is received once, or still in the buffer. Elements of one sender arrive in its order.
- *   - Those who wait are served in the order in which they began to wait, and nobody overtakes them.
- *   - A send or receive that returns an error had no effect: nothing was sent, or nothing taken and nothing written. In particular
- *     a cancelled or late receive has not lost an element.
- *   - Whoever receives an element sees all that its sender wrote before; with a rendezvous, and when a full buffer made it wait,
- *     a sender also sees all that its receiver wrote before. Whoever gets -EPIPE sees what the closer wrote before.
+ *   - Each element that was sent is received once, or still in the buffer. Elements of one sender
+ *     arrive in its order.
+ *   - Those who wait are served in the order in which they began to wait, and nobody overtakes
+ *     them.
+ *   - A send or receive that returns an error had no effect: nothing was sent, or nothing taken and
+ *     nothing written. In particular a cancelled or late receive has not lost an element.
+ *   - Whoever receives an element sees all that its sender wrote before; with a rendezvous, and
+ *     when a full buffer made it wait, a sender also sees all that its receiver wrote before.
+ *     Whoever gets -EPIPE sees what the closer wrote before.
  *   - Closing wakes all who wait. What is in the buffer can still be received.
- *   - Whoever has received an element, or closed the channel, may free it at once, if nobody else uses it: the sender, or who was woken, no
- *     longer touches it. A select uses all its channels until it returns, but for the one whose case was performed.
+ *   - Whoever has received an element, or closed the channel, may free it at once, if nobody else
+ *     uses it: the sender, or who was woken, no longer touches it. A select uses all its channels
+ *     until it returns, but for the one whose case was performed.
  *
- * Cancellation and deadlines: weft_chan_send, weft_chan_recv and weft_select (unless its deadline is 0) are cancellation points,
- * as fiber.h says, and exactly one of the two happens: the element moved, or the call failed. On a plain thread they
- * block the thread, and nothing but the other side ends them.
+ * Cancellation and deadlines: weft_chan_send, weft_chan_recv and weft_select (unless its deadline
+ * is 0) are cancellation points, as fiber.h says, and exactly one of the two happens: the element
+ * moved, or the call failed. On a plain thread they block the thread, and nothing but the other
+ * side ends them.
  */
 #ifndef WEFT_CHAN_H
 #define WEFT_CHAN_H
@@ -49,7 +55,8 @@ typedef struct weft_chan weft_chan;
  * @element_size  bytes of an element; 0: the channel carries the fact alone.
  * @capacity      elements it buffers; 0: a rendezvous.
  *
- * Context  any thread, any fiber but WEFT_SMALL ones (the allocator needs more stack). Parks no. Cancel point no. errno untouched.
+ * Context  any thread, any fiber but WEFT_SMALL ones (the allocator needs more stack). Parks no.
+ *          Cancel point no. errno untouched.
  * Cost     one allocation of 80 bytes and the buffer.
  * Returns  0.
  * Errors   -EINVAL @chan is NULL, or @element_size times @capacity is more than there can be (weft)
@@ -63,7 +70,8 @@ WEFT_API int weft_chan_new(weft_chan **chan, size_t element_size, size_t capacit
  * @chan     the channel.
  * @element  copied; borrowed until return. May be NULL when elements have no bytes.
  *
- * Context  fiber: parks yes, cancel point yes. Plain thread: blocks. errno untouched. May return on another thread.
+ * Context  fiber: parks yes, cancel point yes. Plain thread: blocks. errno untouched. May return on
+ *          another thread.
  * Cost     a lock and the copy; a switch when it parks.
  * Returns  0: the element is in the buffer, or with its receiver.
  * Errors   -EPIPE     the channel is closed, or was closed during the wait (weft)
@@ -77,9 +85,11 @@ WEFT_API int weft_chan_send(weft_chan *chan, const void *element);
 /**
  * weft_chan_recv - receive one element; parks until there is one.
  * @chan     the channel.
- * @element  where to put it; written only when 0 is returned. May be NULL when elements have no bytes.
+ * @element  where to put it; written only when 0 is returned. May be NULL when elements have no
+ *           bytes.
  *
- * Context  fiber: parks yes, cancel point yes. Plain thread: blocks. errno untouched. May return on another thread.
+ * Context  fiber: parks yes, cancel point yes. Plain thread: blocks. errno untouched. May return on
+ *          another thread.
  * Cost     as weft_chan_send().
  * Returns  0.
  * Errors   -EPIPE     the channel is closed and nothing is left in it (weft)
@@ -124,7 +134,8 @@ WEFT_API int weft_chan_try_recv(weft_chan *chan, void *element);
  * weft_chan_close - say that nothing more will be sent.
  * @chan  the channel.
  *
- * Senders that wait get -EPIPE, and so do receivers once the buffer is empty. Usually the sender closes.
+ * Senders that wait get -EPIPE, and so do receivers once the buffer is empty. Usually the sender
+ * closes.
  *
  * Context  any thread, any fiber. Parks no. Cancel point no. errno untouched.
  * Cost     a lock; a wake-up for each who waits.
@@ -140,7 +151,8 @@ WEFT_API int weft_chan_close(weft_chan *chan);
  * @chan  the channel.
  *
  * Context  any thread, any fiber. Parks no. errno untouched.
- * Returns  0 .. weft_chan_cap(); 0 when @chan is NULL. Out of date at once where others use the channel.
+ * Returns  0 .. weft_chan_cap(); 0 when @chan is NULL. Out of date at once where others use the
+ *          channel.
  * Example  printf("%zu of %zu\n", weft_chan_len(chan), weft_chan_cap(chan));
  */
 WEFT_API size_t weft_chan_len(const weft_chan *chan);
@@ -156,9 +168,10 @@ WEFT_API size_t weft_chan_len(const weft_chan *chan);
 WEFT_API size_t weft_chan_cap(const weft_chan *chan);
 
 /**
- * weft_chan_free - end a channel and give its memory back; elements still in the buffer are dropped.
- * @chan  a channel that nobody uses any more; NULL: nothing happens. Freeing one on which somebody waits aborts
- *        with one line.
+ * weft_chan_free - end a channel and give its memory back; elements still in the buffer are
+ * dropped.
+ * @chan  a channel that nobody uses any more; NULL: nothing happens. Freeing one on which somebody
+ *        waits aborts with one line.
  *
  * Context  any thread, any fiber but WEFT_SMALL ones. Parks no. errno untouched.
  * Example  weft_chan_free(chan);
@@ -188,30 +201,35 @@ typedef struct weft_case {
  * @count     how many; 0: only the deadline is waited for.
  * @deadline  absolute. 0: do not park, -EAGAIN when no case is ready. WEFT_FOREVER: none.
  *
- * Exactly one case is performed: a send has sent, a receive has received; the others have had no effect. Among several that are ready
- * one is drawn, each with the same probability. A case whose channel is closed is ready, with status -EPIPE (a
- * receive only when nothing is left in the buffer). A descriptor's case transfers nothing and consumes nothing: it is
- * ready again at the next call until somebody reads or writes. A regular file is always ready.
+ * Exactly one case is performed: a send has sent, a receive has received; the others have had no
+ * effect. Among several that are ready one is drawn, each with the same probability. A case whose
+ * channel is closed is ready, with status -EPIPE (a receive only when nothing is left in the
+ * buffer). A descriptor's case transfers nothing and consumes nothing: it is ready again at the
+ * next call until somebody reads or writes. A regular file is always ready.
  *
- * The same channel may stand in several cases, also to send and to receive: a call never meets itself. All cases are looked at
- * at one instant: -EAGAIN means that at one moment none was ready. A ready case goes before a deadline that has
- * passed.
+ * The same channel may stand in several cases, also to send and to receive: a call never meets
+ * itself. All cases are looked at at one instant: -EAGAIN means that at one moment none was ready.
+ * A ready case goes before a deadline that has passed.
  *
- * While it waits for a descriptor a poll on its file is in the ring of a worker, which ends it when nobody waits any more, at its next tick.
- * Until then the file is open for the kernel: close it with weft_close, which sees to that first.
+ * While it waits for a descriptor a poll on its file is in the ring of a worker, which ends it when
+ * nobody waits any more, at its next tick. Until then the file is open for the kernel: close it
+ * with weft_close, which sees to that first.
  *
- * Context  fiber: parks yes, cancel point yes, neither when @deadline is 0. Plain thread: blocks; channels only. errno untouched. May return on another thread.
- * Cost     the locks of all its channels, twice when it parks; one poll(2) when there are descriptors. Up to four cases need no
- *          memory but the stack.
+ * Context  fiber: parks yes, cancel point yes, neither when @deadline is 0. Plain thread: blocks;
+ *          channels only. errno untouched. May return on another thread.
+ * Cost     the locks of all its channels, twice when it parks; one poll(2) when there are
+ *          descriptors. Up to four cases need no memory but the stack.
  * Returns  the index of the case performed, its status written.
  * Errors   -EAGAIN    @deadline is 0 and no case is ready (weft)
  *          -ETIMEDOUT @deadline has passed, or the fiber's own has, or its scope's (weft)
- *          -ECANCELED the fiber or its scope is cancelled; or weft_close was called on a descriptor it waits for (weft)
+ *          -ECANCELED the fiber or its scope is cancelled; or weft_close was called on a descriptor
+ *                     it waits for (weft)
  *          -EBADF     a case's descriptor is not open (kernel)
  *          -EPERM     a case has a descriptor, and the caller is not a fiber (weft)
- *          -EINVAL    @cases is NULL and @count is not 0, more than INT_MAX cases, an unknown operation, or an element that is NULL
- *                     where elements have bytes (weft)
- *          -ENOMEM    no memory for more than four cases (weft); -EMFILE a descriptor beyond 1,048,576 (weft)
+ *          -EINVAL    @cases is NULL and @count is not 0, more than INT_MAX cases, an unknown
+ *                     operation, or an element that is NULL where elements have bytes (weft)
+ *          -ENOMEM    no memory for more than four cases (weft); -EMFILE a descriptor beyond
+ *                     1,048,576 (weft)
  * Example  weft_case cases[] = {
  *                  {.op = WEFT_CASE_RECV, .chan = jobs, .element = &job},
  *                  {.op = WEFT_CASE_RECV, .chan = quit},
@@ -226,13 +244,15 @@ WEFT_API int weft_select(weft_case *cases, size_t count, weft_ns deadline);
 typedef struct weft_ticker weft_ticker;
 
 /**
- * weft_ticker_new - make a channel on which a time arrives at @first, and then every @period: for select.
+ * weft_ticker_new - make a channel on which a time arrives at @first, and then every @period: for
+ * select.
  * @ticker  where to put it; NULL is put there on failure. To be ended with weft_ticker_free().
  * @first   absolute; when the first tick is due. A time that has passed: at once.
  * @period  nanoseconds between ticks; 0: one tick only, and the channel is closed behind it.
  *
- * The channel's elements are weft_ns: the time at which the tick was due, first + n * period, so that a rhythm does not drift. It buffers
- * one tick; ticks that come while that one is still unread are dropped.
+ * The channel's elements are weft_ns: the time at which the tick was due, first + n * period, so
+ * that a rhythm does not drift. It buffers one tick; ticks that come while that one is still unread
+ * are dropped.
  *
  * Context  fiber. Parks no. Cancel point no. errno untouched.
  * Cost     a small fiber (3 KiB).
@@ -243,7 +263,8 @@ typedef struct weft_ticker weft_ticker;
  *          weft_ns due;
  *          if (weft_ticker_new(&ticker, weft_after(WEFT_SEC), WEFT_SEC) == 0) {
  *                  weft_case cases[] = {
- *                          {.op = WEFT_CASE_RECV, .chan = weft_ticker_chan(ticker), .element = &due},
+ *                          {.op = WEFT_CASE_RECV,
+ *                                  .chan = weft_ticker_chan(ticker), .element = &due},
  *                          {.op = WEFT_CASE_RECV, .chan = quit},
  *                  };
  *                  while (weft_select(cases, 2, WEFT_FOREVER) == 0)
@@ -255,7 +276,8 @@ WEFT_API int weft_ticker_new(weft_ticker **ticker, weft_ns first, weft_ns period
 
 /**
  * weft_ticker_chan - the channel of a ticker.
- * @ticker  from weft_ticker_new(). The channel is the ticker's: receive from it, do not close or free it.
+ * @ticker  from weft_ticker_new(). The channel is the ticker's: receive from it, do not close or
+ *          free it.
  *
  * The end of the runtime ends its tickers too: their channels are then closed.
  *
@@ -269,8 +291,8 @@ WEFT_API weft_chan *weft_ticker_chan(const weft_ticker *ticker);
  * weft_ticker_free - end a ticker and its channel.
  * @ticker  a ticker on whose channel nobody waits; NULL: nothing happens.
  *
- * Context  fiber of the runtime that made it. Parks yes, until its small fiber has ended: no longer than a switch or two. Cancel point no.
- *          errno untouched. May return on another thread.
+ * Context  fiber of the runtime that made it. Parks yes, until its small fiber has ended: no longer
+ *          than a switch or two. Cancel point no. errno untouched. May return on another thread.
  * Example  see weft_ticker_new().
  */
 WEFT_API void weft_ticker_free(weft_ticker *ticker);

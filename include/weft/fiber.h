@@ -34,9 +34,9 @@
  *     shield is taken off. Bound such clean-up with weft_deadline(), which a shield leaves in
  *     force.
  *   - A fiber cancelled before it first runs still runs, and finds the level in force.
- *   - Children are not reached by the cancellation of the fiber that spawned them, unless they were spawned into a scope
- *     of that fiber (weft/scope.h). All that is said here of cancellation and deadlines holds for those that come from
- *     scopes, but that they end with the scope.
+ *   - Children are not reached by the cancellation of the fiber that spawned them, unless they were
+ *     spawned into a scope of that fiber (weft/scope.h). All that is said here of cancellation and
+ *     deadlines holds for those that come from scopes, but that they end with the scope.
  *
  * Deadlines
  *   weft_deadline() sets an absolute time for the calling fiber. Once it has passed, cancellation
@@ -61,7 +61,7 @@
  *     weft_rwlock_wrlock, weft_sem_wait, weft_waitgroup_wait,
  *     weft_event_wait, weft_once_do, weft_barrier_wait,
  *     weft_futex_wait                                        yes     yes
- *   weft_cond_wait                                           yes     yes, but not while it locks again
+ *   weft_cond_wait                                           yes     yes; its re-lock not
  *   weft_mutex_lock                                          yes     no
  *   weft_scope_close                                         yes     no: it waits for the children
  *   weft_ticker_free                                         yes     no
@@ -71,8 +71,8 @@
  *   weft_spawn, weft_go, weft_detach, weft_cancel
  *     and all the others                                     no      no
  *
- * Off a fiber (on a plain thread) channels and synchronisation objects block the thread; the other calls that park return -EPERM
- * and do nothing; each function says what it does there.
+ * Off a fiber (on a plain thread) channels and synchronisation objects block the thread; the other
+ * calls that park return -EPERM and do nothing; each function says what it does there.
  *
  * Stack overflow prints one line on stderr with the fiber's name, the word "stack", its size and
  * where the fiber was spawned; then the process dies by a signal. A guard page stops the overflow
@@ -203,12 +203,15 @@ WEFT_API int weft_join(weft_fiber *fiber, void **result);
 
 /**
  * weft_join_all - join several fibers: wait until all have ended.
- * @fibers   handles, as for weft_join(); NULL entries are passed over. Each entry is set to NULL when its fiber has been joined.
- * @results  NULL, or where to put what their functions returned, by index; entries of fibers not joined are left as they are.
+ * @fibers   handles, as for weft_join(); NULL entries are passed over. Each entry is set to NULL
+ *           when its fiber has been joined.
+ * @results  NULL, or where to put what their functions returned, by index; entries of fibers not
+ *           joined are left as they are.
  * @count    how many.
  *
- * Stops at the first fiber that cannot be joined: those before it are joined, and NULL now; those from it on are as they were. So
- * a call that was cancelled or late can be repeated, shielded, with the same array.
+ * Stops at the first fiber that cannot be joined: those before it are joined, and NULL now; those
+ * from it on are as they were. So a call that was cancelled or late can be repeated, shielded, with
+ * the same array.
  *
  * Context  fiber. Parks yes. Cancel point yes. errno untouched. May return on another thread.
  * Cost     a join each.

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* scope.h - structured concurrency: fibers that end before the block that started them does
  *
- * A scope is opened by a fiber, on its stack. Fibers spawned into it are its children; weft_scope_close
- * returns when the last of them has ended. So a function that starts fibers can own them as it owns its
- * variables: when it returns none is left, whatever went wrong.
+ * A scope is opened by a fiber, on its stack. Fibers spawned into it are its children;
+ * weft_scope_close returns when the last of them has ended. So a function that starts fibers can
+ * own them as it owns its variables: when it returns none is left, whatever went wrong.
  *
  *   weft_scope scope;
  *   int error = weft_scope_open(&scope, weft_after(5 * WEFT_SEC));
@@ -17,29 +17,31 @@
  *   - A child that returns a negative value: its siblings and the opener are cancelled.
  *   - weft_scope_cancel().
  *   - The scope's deadline: blocking calls in it return -ETIMEDOUT from then on.
- *   - Cancellation of the fiber that opened it (weft_cancel, or the end of the runtime), and whatever ends a
- *     scope around it.
- *   Each of these is a level, as in fiber.h: the opener and all descendants (its children, the scopes they
- *   open, those scopes' children) find it in force at every cancellation point until the scope is closed.
- *   Those that are parked wake, also from an operation in flight in the kernel, whose buffer is free
- *   at return. A fiber that weft_spawn or weft_go made is nobody's child and is not reached.
+ *   - Cancellation of the fiber that opened it (weft_cancel, or the end of the runtime), and
+ *     whatever ends a scope around it.
+ *   Each of these is a level, as in fiber.h: the opener and all descendants (its children, the
+ *   scopes they open, those scopes' children) find it in force at every cancellation point until
+ *   the scope is closed. Those that are parked wake, also from an operation in flight in the
+ *   kernel, whose buffer is free at return. A fiber that weft_spawn or weft_go made is nobody's
+ *   child and is not reached.
  *
  * What weft_scope_close returns, the first that applies:
- *   1. the first negative value that a child returned, if it came before the scope was cancelled or late
- *      itself. What a child returns after that is not counted, nor -ECANCELED or -ETIMEDOUT from a child
- *      while the scope was cancelled or late, its own way or from outside;
- *   2. -ECANCELED when the scope was cancelled itself: by weft_scope_cancel, or with its opener; or when a scope outside
- *      it is cancelled and that was felt here: a blocking call of a child failed for it, or the opener waited in close
- *      while it was in force;
- *   3. -ETIMEDOUT when its deadline has passed, or that of a scope outside it and that was felt here;
+ *   1. the first negative value that a child returned, if it came before the scope was cancelled or
+ *      late itself. What a child returns after that is not counted, nor -ECANCELED or -ETIMEDOUT
+ *      from a child while the scope was cancelled or late, its own way or from outside;
+ *   2. -ECANCELED when the scope was cancelled itself: by weft_scope_cancel, or with its opener; or
+ *      when a scope outside it is cancelled and that was felt here: a blocking call of a child
+ *      failed for it, or the opener waited in close while it was in force;
+ *   3. -ETIMEDOUT when its deadline has passed, or that of a scope outside it and that was felt
+ *      here;
  *   4. 0.
  *
  * Shields
  *   weft_shield(true) defers all that comes from scopes, as it defers weft_cancel; the fiber's own
- *   weft_deadline stays in force. A scope opened under a shield is an island: nothing from outside reaches it
- *   or its children, its own deadline and cancellation apply, and weft_shield starts anew in it:
- *   weft_shield(true) inside shields from that scope too. Closing the scope puts the shield back as it was when
- *   the scope was opened. So clean-up may itself use scopes:
+ *   weft_deadline stays in force. A scope opened under a shield is an island: nothing from outside
+ *   reaches it or its children, its own deadline and cancellation apply, and weft_shield starts
+ *   anew in it: weft_shield(true) inside shields from that scope too. Closing the scope puts the
+ *   shield back as it was when the scope was opened. So clean-up may itself use scopes:
  *
  *   bool was = weft_shield(true);
  *   if (weft_scope_open(&farewell, weft_after(2 * WEFT_SEC)) == 0) {
@@ -49,8 +51,9 @@
  *   }
  *   weft_shield(was);
  *
- * Misuse. A fiber that returns from its function with a scope open, a close that is not by the opener or not
- * innermost first, a second open of a scope that the caller has open, and a spawn into a closed scope abort with one line that names the fiber.
+ * Misuse. A fiber that returns from its function with a scope open, a close that is not by the
+ * opener or not innermost first, a second open of a scope that the caller has open, and a spawn
+ * into a closed scope abort with one line that names the fiber.
  */
 #ifndef WEFT_SCOPE_H
 #define WEFT_SCOPE_H
@@ -76,11 +79,11 @@ typedef int (*weft_task_fn)(void *arg);
 /**
  * weft_scope_open - open a scope; the caller and all that is spawned into it obey it.
  * @scope     storage for it, on the caller's stack. Borrowed until weft_scope_close() returns.
- * @deadline  absolute; from then on blocking calls in the scope return -ETIMEDOUT. WEFT_FOREVER: none of its own. A deadline
- *            of a scope outside that is sooner stays in force.
+ * @deadline  absolute; from then on blocking calls in the scope return -ETIMEDOUT. WEFT_FOREVER:
+ *            none of its own. A deadline of a scope outside that is sooner stays in force.
  *
- * A fiber that is cancelled, or in a scope that is, may open one: it is then in force in the new scope too, unless
- * the caller is shielded.
+ * A fiber that is cancelled, or in a scope that is, may open one: it is then in force in the new
+ * scope too, unless the caller is shielded.
  *
  * Context  fiber. Parks no. Cancel point no. errno untouched.
  * Cost     two short locks; a timer when @deadline is the soonest in force.
@@ -94,13 +97,14 @@ WEFT_API int weft_scope_open(weft_scope *scope, weft_ns deadline);
 
 /**
  * weft_scope_spawn - run a function as a child of a scope.
- * @scope  an open scope. Any fiber in it may spawn, a child that spawns siblings included, also while the opener waits
- *         in weft_scope_close(). A fiber of the same runtime that is not in it may too, if it knows that the scope stays open.
+ * @scope  an open scope. Any fiber in it may spawn, a child that spawns siblings included, also
+ *         while the opener waits in weft_scope_close(). A fiber of the same runtime that is not in
+ *         it may too, if it knows that the scope stays open.
  * @fn     the child's body. A negative value it returns cancels the scope.
  * @arg    handed to @fn. Borrowed as the caller and @fn agree: only the pointer is copied.
  *
- * The child belongs to the scope: it has no handle, and cannot be joined or detached. weft_self() in it may be given to
- * weft_cancel().
+ * The child belongs to the scope: it has no handle, and cannot be joined or detached. weft_self()
+ * in it may be given to weft_cancel().
  *
  * Context  fiber. Parks no. Cancel point no. errno untouched.
  * Cost     as weft_spawn(), and a short lock.
@@ -145,10 +149,11 @@ WEFT_API int weft_scope_cancel(weft_scope *scope);
  * weft_scope_close - wait until every child has ended, and end the scope.
  * @scope  the innermost scope the caller has open. Its storage is the caller's again at return.
  *
- * The wait cannot be cut short: cancellation and deadlines reach the children, and they end. Children's fiber-local
- * destructors have run at return, and the caller sees all that they wrote.
+ * The wait cannot be cut short: cancellation and deadlines reach the children, and they end.
+ * Children's fiber-local destructors have run at return, and the caller sees all that they wrote.
  *
- * Context  fiber, the opener. Parks yes. Cancel point no. errno untouched. May return on another thread.
+ * Context  fiber, the opener. Parks yes. Cancel point no. errno untouched. May return on another
+ *          thread.
  * Cost     a switch; none when no child is left.
  * Returns  0, or a negative value as listed at the top of scope.h.
  * Errors   a child's own, -ECANCELED, -ETIMEDOUT (weft)

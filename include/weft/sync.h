@@ -1,39 +1,45 @@
 /* SPDX-License-Identifier: MIT */
 /* sync.h - mutexes, conditions, semaphores and the rest of what fibers wait for each other with
  *
- * All of it works between fibers, between fibers and plain threads in both directions, and between the fibers of two
- * runtimes. A fiber that waits parks and its worker runs others; a plain thread that waits blocks.
+ * All of it works between fibers, between fibers and plain threads in both directions, and between
+ * the fibers of two runtimes. A fiber that waits parks and its worker runs others; a plain thread
+ * that waits blocks.
  *
- * Objects are plain values: static, on a stack, or inside a struct. A zeroed object is initialised (a barrier needs its number);
- * WEFT_..._INIT is the same in an initialiser. None needs a destroy call: one that nobody waits for
- * or holds may be forgotten. weft_once and weft_barrier outlive every call on them. Of the others, whoever finds that it is the last user may give the memory back at once: a fiber that has seen
- * a waitgroup reach zero or an event set may leave the frame it stands in, and one that has locked a mutex and found the last
- * reference gone may free the object with the mutex in it, after unlocking. They are not copied or moved while in use.
+ * Objects are plain values: static, on a stack, or inside a struct. A zeroed object is initialised
+ * (a barrier needs its number); WEFT_..._INIT is the same in an initialiser. None needs a destroy
+ * call: one that nobody waits for or holds may be forgotten. weft_once and weft_barrier outlive
+ * every call on them. Of the others, whoever finds that it is the last user may give the memory
+ * back at once: a fiber that has seen a waitgroup reach zero or an event set may leave the frame it
+ * stands in, and one that has locked a mutex and found the last reference gone may free the object
+ * with the mutex in it, after unlocking. They are not copied or moved while in use.
  *
  * Waiting, and giving up
- *   The calls marked "cancel point" look at cancellation and deadlines first, as fiber.h says, also when there would be nothing to wait for.
- *   One that returns -ECANCELED or -ETIMEDOUT had no effect: no lock is held, no permit taken, no signal used up
- *   (it goes to another waiter), the barrier does not count the caller. On a plain thread nothing is in force.
+ *   The calls marked "cancel point" look at cancellation and deadlines first, as fiber.h says, also
+ *   when there would be nothing to wait for. One that returns -ECANCELED or -ETIMEDOUT had no
+ *   effect: no lock is held, no permit taken, no signal used up (it goes to another waiter), the
+ *   barrier does not count the caller. On a plain thread nothing is in force.
  *
- *   call                                               parks   cancel point    when it gives up
- *   weft_mutex_lock                                    yes     no
- *   weft_mutex_lock_by                                 yes     yes             not locked
- *   weft_rwlock_rdlock, weft_rwlock_wrlock             yes     yes             not locked
- *   weft_cond_wait                                     yes     yes, its        no signal used up; the mutex is
- *                                                              re-lock not     locked again all the same
- *   weft_sem_wait                                      yes     yes             no permit taken
- *   weft_waitgroup_wait, weft_event_wait               yes     yes             nothing to undo
- *   weft_once_do                                       yes     yes             not run by this call; another caller's run
- *                                                                              goes on
- *   weft_barrier_wait                                  yes     yes             not counted
- *   weft_futex_wait                                    yes     yes             nothing to undo
- *   all the others                                     no      no
+ *   call                                    parks  cancel point   when it gives up
+ *   weft_mutex_lock                         yes    no
+ *   weft_mutex_lock_by                      yes    yes            not locked
+ *   weft_rwlock_rdlock, weft_rwlock_wrlock  yes    yes            not locked
+ *   weft_cond_wait                          yes    yes; its       no signal used up; the mutex is
+ *                                                  re-lock not    locked again all the same
+ *   weft_sem_wait                           yes    yes            no permit taken
+ *   weft_waitgroup_wait, weft_event_wait    yes    yes            nothing to undo
+ *   weft_once_do                            yes    yes            not run by this call; another
+ *                                                                 caller's run goes on
+ *   weft_barrier_wait                       yes    yes            not counted
+ *   weft_futex_wait                         yes    yes            nothing to undo
+ *   all the others                          no     no
  *
- * Memory order: an unlock comes before the next lock, a post before the wait it lets through, done before the wait that sees zero, set before
- * the wait that sees it, the end of a once function before every return of once_do, all arrivals at a barrier before all returns
- * from it. ThreadSanitizer sees these orders.
+ * Memory order: an unlock comes before the next lock, a post before the wait it lets through, done
+ * before the wait that sees zero, set before the wait that sees it, the end of a once function
+ * before every return of once_do, all arrivals at a barrier before all returns from it.
+ * ThreadSanitizer sees these orders.
  *
- * Misuse is found: it is the error given with the call, or, where none can be returned, one line on stderr and an abort.
+ * Misuse is found: it is the error given with the call, or, where none can be returned, one line on
+ * stderr and an abort.
  */
 #ifndef WEFT_SYNC_H
 #define WEFT_SYNC_H
@@ -50,9 +56,9 @@ extern "C" {
 /**
  * weft_mutex - one holder at a time, a fiber or a plain thread. Not recursive.
  *
- * Whoever comes while it is free gets it, also before those who wait: that keeps a busy lock fast. Once the first of those who wait
- * has waited for about a millisecond the next unlock hands the mutex to it, so that nobody starves. A holder may park, and may continue on
- * another worker.
+ * Whoever comes while it is free gets it, also before those who wait: that keeps a busy lock fast.
+ * Once the first of those who wait has waited for about a millisecond the next unlock hands the
+ * mutex to it, so that nobody starves. A holder may park, and may continue on another worker.
  */
 typedef struct weft_mutex {
 	uint64_t opaque[3];
@@ -65,7 +71,8 @@ typedef struct weft_mutex {
  * weft_mutex_lock - lock a mutex; waits as long as it takes.
  * @mutex  not held by the caller: that aborts with one line, for it could never end.
  *
- * Context  fiber: parks yes, cancel point no. Plain thread: blocks. errno untouched. May return on another thread.
+ * Context  fiber: parks yes, cancel point no. Plain thread: blocks. errno untouched. May return on
+ *          another thread.
  * Cost     one atomic operation when it is free.
  * Example  weft_mutex_lock(&bank->mutex);
  *          bank->sum += amount;
@@ -92,10 +99,11 @@ WEFT_API int weft_mutex_trylock(weft_mutex *mutex);
 /**
  * weft_mutex_lock_by - lock a mutex, but wait no longer than to a time.
  * @mutex     not held by the caller.
- * @deadline  absolute. WEFT_FOREVER: none, but unlike weft_mutex_lock() the call can be cancelled. A free mutex is locked also when
- *            @deadline has passed.
+ * @deadline  absolute. WEFT_FOREVER: none, but unlike weft_mutex_lock() the call can be cancelled.
+ *            A free mutex is locked also when @deadline has passed.
  *
- * Context  fiber: parks yes, cancel point yes. Plain thread: blocks. errno untouched. May return on another thread.
+ * Context  fiber: parks yes, cancel point yes. Plain thread: blocks. errno untouched. May return on
+ *          another thread.
  * Cost     as weft_mutex_lock(); a timer when it parks.
  * Returns  0: locked.
  * Errors   -ETIMEDOUT @deadline has passed, or the fiber's own (weft)
@@ -123,8 +131,9 @@ WEFT_API int weft_mutex_unlock(weft_mutex *mutex);
 /**
  * weft_rwlock - many readers, or one writer.
  *
- * A reader that comes while a writer waits waits behind it, so that writers do not starve; a writer that unlocks lets all readers in that wait then,
- * so that readers do not either. A read lock is given back by whoever took it.
+ * A reader that comes while a writer waits waits behind it, so that writers do not starve; a writer
+ * that unlocks lets all readers in that wait then, so that readers do not either. A read lock is
+ * given back by whoever took it.
  */
 typedef struct weft_rwlock {
 	uint64_t opaque[2];
@@ -135,10 +144,12 @@ typedef struct weft_rwlock {
 
 /**
  * weft_rwlock_rdlock - lock for reading: others may read too.
- * @lock  not held by the caller for writing. A second read lock on top of one's own is granted at once, also while a writer waits
- *        (of a caller with more than four read locks at a time that cannot be promised).
+ * @lock  not held by the caller for writing. A second read lock on top of one's own is granted at
+ *        once, also while a writer waits (of a caller with more than four read locks at a time that
+ *        cannot be promised).
  *
- * Context  fiber: parks yes, cancel point yes. Plain thread: blocks. errno untouched. May return on another thread.
+ * Context  fiber: parks yes, cancel point yes. Plain thread: blocks. errno untouched. May return on
+ *          another thread.
  * Cost     one atomic operation when no writer holds it or waits.
  * Returns  0: locked.
  * Errors   -ECANCELED, -ETIMEDOUT as fiber.h says; not locked (weft)
@@ -198,8 +209,9 @@ WEFT_API int weft_rwlock_trywrlock(weft_rwlock *lock);
  * Context  any thread, any fiber. Parks no. Cancel point no. errno untouched.
  * Cost     one atomic operation when nobody waits, else wake-ups.
  * Returns  0.
- * Errors   -EPERM  the caller does not hold it; nothing changed. (Of a caller with more than four read locks at a time only the
- *                  number is known: giving back another's may then go unnoticed.) (weft)
+ * Errors   -EPERM  the caller does not hold it; nothing changed. (Of a caller with more than four
+ *                  read locks at a time only the number is known: giving back another's may then go
+ *                  unnoticed.) (weft)
  *          -EINVAL @lock is NULL (weft)
  * Example  see weft_rwlock_rdlock().
  */
@@ -216,14 +228,18 @@ typedef struct weft_cond {
 /* clang-format on */
 
 /**
- * weft_cond_wait - unlock a mutex and wait for a signal, in one step; lock it again before returning.
+ * weft_cond_wait - unlock a mutex and wait for a signal, in one step; lock it again before
+ * returning.
  * @cond   the condition.
- * @mutex  held by the caller. It is held again at return, whatever is returned (but -EPERM and -EINVAL).
+ * @mutex  held by the caller. It is held again at return, whatever is returned (but -EPERM and
+ *         -EINVAL).
  *
- * No signal between the unlock and the wait is lost. There are no spurious returns of 0, but somebody else may have had the mutex between the
- * signal and the return: look again, as in the example. A signal that meets a cancellation goes to another waiter.
+ * No signal between the unlock and the wait is lost. There are no spurious returns of 0, but
+ * somebody else may have had the mutex between the signal and the return: look again, as in the
+ * example. A signal that meets a cancellation goes to another waiter.
  *
- * Context  fiber: parks yes, cancel point yes (not while it locks again). Plain thread: blocks. errno untouched. May return on another thread.
+ * Context  fiber: parks yes, cancel point yes (not while it locks again). Plain thread: blocks.
+ *          errno untouched. May return on another thread.
  * Cost     two switches.
  * Returns  0: signalled.
  * Errors   -ECANCELED, -ETIMEDOUT as fiber.h says (weft)
@@ -256,7 +272,8 @@ WEFT_API void weft_cond_signal(weft_cond *cond);
 WEFT_API void weft_cond_broadcast(weft_cond *cond);
 
 /**
- * weft_sem - a number of permits. Those who wait get them in the order in which they came; nobody overtakes them.
+ * weft_sem - a number of permits. Those who wait get them in the order in which they came; nobody
+ * overtakes them.
  */
 typedef struct weft_sem {
 	uint64_t opaque[2];
@@ -267,7 +284,8 @@ typedef struct weft_sem {
 
 /**
  * weft_sem_init - set the number of permits of a semaphore that nobody uses.
- * @sem      its storage; NULL: nothing happens. One that somebody waits for must not be initialised.
+ * @sem      its storage; NULL: nothing happens. One that somebody waits for must not be
+ *           initialised.
  * @permits  how many there are to begin with.
  *
  * Context  any thread. Parks no. errno untouched.
@@ -279,7 +297,8 @@ WEFT_API void weft_sem_init(weft_sem *sem, unsigned permits);
  * weft_sem_wait - take a permit; waits until there is one.
  * @sem  the semaphore.
  *
- * Context  fiber: parks yes, cancel point yes. Plain thread: blocks. errno untouched. May return on another thread.
+ * Context  fiber: parks yes, cancel point yes. Plain thread: blocks. errno untouched. May return on
+ *          another thread.
  * Cost     one atomic operation when there is a permit.
  * Returns  0: a permit is the caller's.
  * Errors   -ECANCELED, -ETIMEDOUT as fiber.h says; none was taken (weft)
@@ -317,7 +336,8 @@ WEFT_API int weft_sem_trywait(weft_sem *sem);
 WEFT_API int weft_sem_post(weft_sem *sem);
 
 /**
- * weft_waitgroup - a count of work under way; to wait until none is left. It can be used again after that.
+ * weft_waitgroup - a count of work under way; to wait until none is left. It can be used again
+ * after that.
  */
 typedef struct weft_waitgroup {
 	uint64_t opaque[2];
@@ -329,7 +349,8 @@ typedef struct weft_waitgroup {
 /**
  * weft_waitgroup_add - change the count.
  * @group  the waitgroup.
- * @delta  added to it; may be negative. Work is added before it is handed out, not by whoever does it: else a wait may see zero too early.
+ * @delta  added to it; may be negative. Work is added before it is handed out, not by whoever does
+ *         it: else a wait may see zero too early.
  *
  * Context  any thread, any fiber. Parks no. Cancel point no. errno untouched.
  * Cost     one atomic operation; a wake-up for each who waits when the count reaches zero.
@@ -356,7 +377,8 @@ WEFT_API int weft_waitgroup_done(weft_waitgroup *group);
  * weft_waitgroup_wait - wait until the count is zero.
  * @group  the waitgroup.
  *
- * Context  fiber: parks yes, cancel point yes. Plain thread: blocks. errno untouched. May return on another thread.
+ * Context  fiber: parks yes, cancel point yes. Plain thread: blocks. errno untouched. May return on
+ *          another thread.
  * Cost     a load when it is zero.
  * Returns  0: it was zero at a moment during the call.
  * Errors   -ECANCELED, -ETIMEDOUT as fiber.h says (weft)
@@ -398,7 +420,8 @@ WEFT_API void weft_event_reset(weft_event *event);
  * weft_event_wait - wait until the flag is set.
  * @event  the event.
  *
- * Context  fiber: parks yes, cancel point yes. Plain thread: blocks. errno untouched. May return on another thread.
+ * Context  fiber: parks yes, cancel point yes. Plain thread: blocks. errno untouched. May return on
+ *          another thread.
  * Cost     a load when it is set.
  * Returns  0: it was set at a moment during the call.
  * Errors   -ECANCELED, -ETIMEDOUT as fiber.h says (weft)
@@ -424,7 +447,8 @@ typedef struct weft_once {
  * @fn    run by the first caller. It may park. What it returns is dropped.
  * @arg   handed to @fn.
  *
- * Context  fiber: parks yes, while another caller runs it, and cancel point yes. Plain thread: blocks. errno untouched. May return on another thread.
+ * Context  fiber: parks yes, while another caller runs it, and cancel point yes. Plain thread:
+ *          blocks. errno untouched. May return on another thread.
  * Cost     a load when it has been done.
  * Returns  0: @fn, of this call or of another, has ended.
  * Errors   -ECANCELED, -ETIMEDOUT as fiber.h says; this call has not run @fn (weft)
@@ -436,7 +460,8 @@ typedef struct weft_once {
 WEFT_API int weft_once_do(weft_once *once, weft_fn fn, void *arg);
 
 /**
- * weft_barrier - a line where a number of fibers or threads wait until all are there. It can be used again at once.
+ * weft_barrier - a line where a number of fibers or threads wait until all are there. It can be
+ * used again at once.
  *
  * It must outlive every call: one that was cancelled as the barrier opened still looks at it.
  */
@@ -465,7 +490,8 @@ WEFT_API int weft_barrier_init(weft_barrier *barrier, unsigned parties);
  *
  * Who gives up is no longer counted: one more has to come then.
  *
- * Context  fiber: parks yes, cancel point yes. Plain thread: blocks. errno untouched. May return on another thread.
+ * Context  fiber: parks yes, cancel point yes. Plain thread: blocks. errno untouched. May return on
+ *          another thread.
  * Cost     a switch; for the last to come, a wake-up for each who waits.
  * Returns  1 to one of them (the last to come), 0 to the others.
  * Errors   -ECANCELED, -ETIMEDOUT as fiber.h says; not counted (weft)
@@ -476,14 +502,18 @@ WEFT_API int weft_barrier_init(weft_barrier *barrier, unsigned parties);
 WEFT_API int weft_barrier_wait(weft_barrier *barrier);
 
 /**
- * weft_futex_wait - wait for a wake-up on a word, if the word still holds a value: to build one's own synchronisation.
- * @word      4-byte aligned; read atomically. Whoever changes it so that a waiter should go on calls weft_futex_wake() afterwards.
- * @expected  what the caller has found there. The look at @word and the beginning of the wait are one step: a wake-up in between is not lost.
+ * weft_futex_wait - wait for a wake-up on a word, if the word still holds a value: to build one's
+ * own synchronisation.
+ * @word      4-byte aligned; read atomically. Whoever changes it so that a waiter should go on
+ *            calls weft_futex_wake() afterwards.
+ * @expected  what the caller has found there. The look at @word and the beginning of the wait are
+ *            one step: a wake-up in between is not lost.
  *
- * It knows only of weft_futex_wake(), not of the kernel's futex(2). The word is only an address here: it may be anything's, and
- * whoever returned from the wait may give its memory back.
+ * It knows only of weft_futex_wake(), not of the kernel's futex(2). The word is only an address
+ * here: it may be anything's, and whoever returned from the wait may give its memory back.
  *
- * Context  fiber: parks yes, cancel point yes. Plain thread: blocks. errno untouched. May return on another thread.
+ * Context  fiber: parks yes, cancel point yes. Plain thread: blocks. errno untouched. May return on
+ *          another thread.
  * Cost     a lock out of a table of the process; a switch when it parks.
  * Returns  0: woken. That says nothing of what @word holds now: look again.
  * Errors   -EAGAIN @word does not hold @expected (weft)

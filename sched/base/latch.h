@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* latch.h - a lock and the state it guards, in one word
  *
- * What     64 bits {state:62, SLEEPERS, HELD}. Whoever holds the latch owns the state and all that belongs to the word, and gives both back
- *          in one store: nothing is touched after the state is out. So whoever sees in the state that the object is done with may
+ * What     64 bits {state:62, SLEEPERS, HELD}. Whoever holds the latch owns the state and all that belongs to the word, and gives both
+ *          back in one store: nothing is touched after the state is out. So whoever sees in the state that the object is done with may
  *          free its memory, also while the one that made it so is still on its way out of the call. While the latch is free the
  *          state alone may be changed by a compare-and-swap: the short way of most calls.
  * Rejected a lock beside the state (its release comes after the state is seen: use after free by a waiter that returns and

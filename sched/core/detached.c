@@ -2,8 +2,8 @@
 /* detached.c - operations that no fiber is parked in; E6 of driver.h
  *
  * Rules    DT1 `thread` is set before the submit and cleared at the end, by that thread alone.
- *          DT2 only its thread can cancel it. Others ask: the request goes to that thread's worker, once, and says nothing but "look": the
- *             review finds what is the case by then, and asks on if the operation is at another thread.
+ *          DT2 only its thread can cancel it. Others ask: the request goes to that thread's worker, once, and says nothing but "look":
+ *             the review finds what is the case by then, and asks on if the operation is at another thread.
  *          DT3 whoever asks holds what the operation's end needs: so the thread, and its box, exist until the request is posted.
  */
 #include "sched/base/sanitize.h"

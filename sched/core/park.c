@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* park.c - the one wait primitive, and what ends a wait; see worker.h and ticket.h
  *
- * Rules    N1 the LATE bit only wakes: whether the deadline has passed is decided by the clock. A timer that is on its way when its deadline is moved
- *             finds another epoch, and sets no bit: a wait is never interrupted for nothing, which would cost its place.
- *          N2 the SCOPE bit only wakes, too: whether a scope is cancelled stands in the innermost scope's state, whether it is late is decided
- *             by the clock. A fiber that meets the bit and finds nothing in force clears it, and looks once more (LF-4). The clock is read after
- *             that: a walk for a deadline that came before is then seen by it.
+ * Rules    N1 the LATE bit only wakes: whether the deadline has passed is decided by the clock. A timer that is on its way when its
+ *             deadline is moved finds another epoch, and sets no bit: a wait is never interrupted for nothing, which would cost its
+ *             place.
+ *          N2 the SCOPE bit only wakes, too: whether a scope is cancelled stands in the innermost scope's state, whether it is late is
+ *             decided by the clock. A fiber that meets the bit and finds nothing in force clears it, and looks once more (LF-4). The
+ *             clock is read after that: a walk for a deadline that came before is then seen by it.
  */
 #include <errno.h>
 

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* chan.h - a channel's inside: what send, receive and select do under its lock
  *
- * What     a ring of elements, and two lists: who waits to send, who waits to receive. The latch's word repeats what others may read without
- *          it: how many elements there are, whether it is closed, and who waits; so a call that would have to wait knows it by a load.
- *          An element goes straight to a waiting receiver; else into
+ * What     a ring of elements, and two lists: who waits to send, who waits to receive. The latch's word repeats what others may read
+ *          without it: how many elements there are, whether it is closed, and who waits; so a call that would have to wait knows it by a
+ *          load. An element goes straight to a waiting receiver; else into
  *          the ring; a receiver that makes room moves the first waiting sender's element in.
  * Rules    CH1 receivers wait only while the ring is empty and no sender waits; senders only while it is full, or, without a
  *             ring, while no receiver waits. So order is kept, and nobody overtakes.
- *          CH2 whoever serves a waiter wins its ticket first (W2 of wait.h), then copies, then says in the node how it went. All under the lock.
- *             Of a select it takes the other nodes on this channel off too, for the select does not come back to it.
+ *          CH2 whoever serves a waiter wins its ticket first (W2 of wait.h), then copies, then says in the node how it went. All under
+ *             the lock. Of a select it takes the other nodes on this channel off too, for the select does not come back to it.
  *          CH3 finishing (waking) comes after the unlock, which is the last access to the channel: whoever got the element may free it.
  *          CH4 where several channels are locked (select), by rising address, each once.
  * Order    LA-1 of latch.h; TK-1, TK-2 of ticket.h between the two sides of a rendezvous.

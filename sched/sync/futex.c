@@ -2,8 +2,8 @@
 /* futex.c - weft_futex_wait, weft_futex_wake: waiting on a word of the program's own
  *
  * What     a table of lists, chosen by the word's address. A list holds the waiters of several words.
- * Rules    X1 the word is read under the list's lock, and waiters are taken off under it: a wake that follows a change of the word finds whoever
- *             has read the old value.
+ * Rules    X1 the word is read under the list's lock, and waiters are taken off under it: a wake that follows a change of the word finds
+ *             whoever has read the old value.
  * Tests    tests/sync/futex_test.cc
  */
 #include <errno.h>

@@ -2,10 +2,10 @@
 /* rwlock.c - weft_rwlock: many readers, or one writer
  *
  * What     the state is WRITER with the writer's number, or the number of readers. It passes on by hand-over: who is woken holds it.
- * Rules    R1 somebody is queued only while it is held, and the queue of a lock held by readers contains a writer. So a reader that comes and finds a
- *             queue has a writer before it, and waits.
- *          R2 a writer that unlocks lets all readers in that are queued; only when there are none, the first writer. The last reader that unlocks lets the
- *             first writer in. So neither side starves.
+ * Rules    R1 somebody is queued only while it is held, and the queue of a lock held by readers contains a writer. So a reader that comes
+ *             and finds a queue has a writer before it, and waits.
+ *          R2 a writer that unlocks lets all readers in that are queued; only when there are none, the first writer. The last reader that
+ *             unlocks lets the first writer in. So neither side starves.
  *          R3 a writer that gives up may have been the last one queued: then the readers behind it are let in (R1).
  *          R4 whoever holds a read lock is remembered at the caller (wf_holds): the first WF_HOLDS by their address, more by number.
  * Tests    tests/sync/rwlock_test.cc

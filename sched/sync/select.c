@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* select.c - weft_select: the first of several operations that can be performed
  *
- * What     all channels are locked, in the order of their addresses; a ready case is drawn and performed, or a node of the call is put on the list of
- *          each. The nodes share one ticket: the partner that wins it performs that case, and the others find the ticket lost.
- * Rules    SL1 nodes are linked only in the commit function, after a look at all cases under all locks: a call never meets itself, and misses nothing.
+ * What     all channels are locked, in the order of their addresses; a ready case is drawn and performed, or a node of the call is put on
+ *          the list of each. The nodes share one ticket: the partner that wins it performs that case, and the others find the ticket
+ *          lost.
+ * Rules    SL1 nodes are linked only in the commit function, after a look at all cases under all locks: a call never meets itself, and
+ *             misses nothing.
  *          SL2 all nodes are unlinked before the call returns.
  *          SL3 a performed case's partner is finished after all locks are released (CH3).
  *          SL4 with deadline 0, descriptors are looked at with all channels locked: nothing was ready at that one moment.

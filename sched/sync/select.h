@@ -3,8 +3,8 @@
  *
  * What     sched/ knows no descriptors. Whoever brings them in sets wf_descriptors.
  * Rules    SD1 ready: looks once, without waiting.
- *          SD2 watch links a node to a descriptor, until it is won or unwatched. Its winner sets `status` (-EAGAIN: look again; or an error) and
- *             `fired`, as a channel's does (CH2 of chan.h). Called from a commit function, on a worker.
+ *          SD2 watch links a node to a descriptor, until it is won or unwatched. Its winner sets `status` (-EAGAIN: look again; or an
+ *             error) and `fired`, as a channel's does (CH2 of chan.h). Called from a commit function, on a worker.
  */
 #ifndef WF_SCHED_SYNC_SELECT_H
 #define WF_SCHED_SYNC_SELECT_H

@@ -1,23 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 /* wait.h - waiting in the list of a synchronisation object, for fibers and plain threads alike
  *
- * What     a waiter is a node in the frame of the call that waits. A fiber parks (law 2) and is woken by its ticket; a plain thread sleeps in
- *          a futex word of its own, on which the same three steps are taken: won, done, gone. Objects see no difference.
+ * What     a waiter is a node in the frame of the call that waits. A fiber parks (law 2) and is woken by its ticket; a plain thread
+ *          sleeps in a futex word of its own, on which the same three steps are taken: won, done, gone. Objects see no difference.
  * Owns     nothing: nodes belong to their callers, lists to their objects.
  * Rules    W1 a list is read and written under its object's latch or lock only. A node is linked by its publish function, and unlinked by
  *             the waker that takes it or by its own caller; `prev` says whether it is linked.
- *          W2 a waker takes the node off the list, and then has the right to wake only if it wins. What it does not win was given up at the
- *             same time: it goes on to the next. So what it had to give is given once, and never lost.
+ *          W2 a waker takes the node off the list, and then has the right to wake only if it wins. What it does not win was given up at
+ *             the same time: it goes on to the next. So what it had to give is given once, and never lost.
  *          W3 between winning and finishing the waiter's memory is the waker's to write. After finishing it is gone. Objects finish after
  *             they have released their latch, so a waiter that wakes may free the object.
- *          W4 a caller whose wait ended otherwise than by a waker (interrupted, late) takes the object's latch before it returns: to unlink
- *             itself, or to see that a waker that lost took it off.
- *          W5 publish runs when the fiber's registers are saved (law P). It may find that there is nothing to wait for; it then does what the
- *             call was for, and says so by returning false.
+ *          W4 a caller whose wait ended otherwise than by a waker (interrupted, late) takes the object's latch before it returns: to
+ *             unlink itself, or to see that a waker that lost took it off.
+ *          W5 publish runs when the fiber's registers are saved (law P). It may find that there is nothing to wait for; it then does what
+ *             the call was for, and says so by returning false.
  *          W6 publish runs on the stack of whoever comes next, in the worker's context for TSan: so this folder is code of
  *             WF_OWNER_CODE (Z2 of sanitize.h). What users give is copied by memcpy, which TSan sees.
- *          W7 a wait is not interrupted for nothing (N1, N2 of park.c). Where it was all the same, with nothing in force, a caller that finds itself taken
- *             off the list by a waker that lost takes that as its wake: it may have been the only one that came.
+ *          W7 a wait is not interrupted for nothing (N1, N2 of park.c). Where it was all the same, with nothing in force, a caller that
+ *             finds itself taken off the list by a waker that lost takes that as its wake: it may have been the only one that came.
  * Order    TK-1 and TK-2 of ticket.h for fibers. WT-1 the thread's word: waker's DONE (release) -> the thread's load (acquire).
  * Tests    tests/sync, tests/task/cancel_race_test.cc
  */

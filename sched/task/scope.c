@@ -1,22 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 /* scope.c - weft_scope: structured concurrency
  *
- * What     a scope stands in its opener's frame: its children (linked by control blocks), the scopes opened inside it (linked by their siblings), and
- *          what those in it look at, struct wf_reach of core/fiber.h. A cancellation walks down the tree, marks every scope and sets the SCOPE
- *          bit of every fiber in it; the fiber itself then looks at its innermost scope's state. Deadlines never move while a scope is open: each
- *          scope knows the soonest in force, fibers compare it with the clock, and a timer walks the tree only to wake those who are parked.
+ * What     a scope stands in its opener's frame: its children (linked by control blocks), the scopes opened inside it (linked by their
+ *          siblings), and what those in it look at, struct wf_reach of core/fiber.h. A cancellation walks down the tree, marks every
+ *          scope and sets the SCOPE bit of every fiber in it; the fiber itself then looks at its innermost scope's state. Deadlines never
+ *          move while a scope is open: each scope knows the soonest in force, fibers compare it with the clock, and a timer walks the
+ *          tree only to wake those who are parked.
  * Rejected one lock a tree (a server's root scope would meet every connection's); a flag that each fiber looks up along its scopes
  *          (a blocking call would cost the depth).
- * Rules    O1 a scope's lock guards its children, its inner scopes, and what close reports. Locks are taken from the outside in: a walk holds those of the
- *             path from where it began, so no scope on it can close.
- *          O2 a shard's lock guards the list of scopes that a fiber has open, for those who come by the fiber (weft_cancel, timers): it is
- *             taken before any scope's.
- *          O3 close takes the scope off its opener's list, under the shard, and off its parent's, under the parent's lock; after both nobody
- *             else knows of it.
+ * Rules    O1 a scope's lock guards its children, its inner scopes, and what close reports. Locks are taken from the outside in: a walk
+ *             holds those of the path from where it began, so no scope on it can close.
+ *          O2 a shard's lock guards the list of scopes that a fiber has open, for those who come by the fiber (weft_cancel, timers): it
+ *             is taken before any scope's.
+ *          O3 close takes the scope off its opener's list, under the shard, and off its parent's, under the parent's lock; after both
+ *             nobody else knows of it.
  *          O4 a child leaves its scope at its end, after its destructors; its last access to the scope is the unlock.
  *          O5 a scope opened under a shield is an island: no parent, no deadline from outside, not cancelled with its opener.
- *          O6 state is set before the SCOPE bits of those it reaches (LF-4), and inherited under the parent's lock by a scope that is being
- *             opened: either the walk finds it, or it finds the state.
+ *          O6 state is set before the SCOPE bits of those it reaches (LF-4), and inherited under the parent's lock by a scope that is
+ *             being opened: either the walk finds it, or it finds the state.
  * Tests    tests/task/scope_test.cc, scope_trio_test.cc, scope_stress_test.cc
  */
 #include <errno.h>
