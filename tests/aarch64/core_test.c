@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unwind.h>
-#include <weft/fiber.h>
+#include <weft/weft.h>
 
 #include "sched/base/alloc.h"
 #include "sched/base/limits.h"
@@ -193,6 +193,63 @@ static void join_all(weft_fiber **fiber, int count, intptr_t expected)
 	}
 }
 
+/* A chain through all of sync and scopes: children count under a mutex, say so by channel, and one fails. */
+static struct {
+	weft_mutex mutex;
+	weft_chan *chan;
+	long count;
+} shared;
+
+static int counting_child(void *arg)
+{
+	for (int i = 0; i < 100; i++) {
+		weft_mutex_lock(&shared.mutex);
+		long seen = shared.count;
+		if (i % 10 == 0)
+			weft_yield();
+		shared.count = seen + 1;
+		weft_mutex_unlock(&shared.mutex);
+	}
+	return weft_chan_send(shared.chan, &(uintptr_t){(uintptr_t)arg});
+}
+
+static int failing_child(void *arg)
+{
+	(void)arg;
+	return -EIO;
+}
+
+static int waiting_child(void *arg)
+{
+	(void)arg;
+	return weft_chan_recv(shared.chan, &(uintptr_t){0});
+}
+
+static void concurrency(void)
+{
+	weft_scope scope;
+	uintptr_t sum = 0;
+	shared.count = 0;
+	EXPECT(weft_chan_new(&shared.chan, sizeof(uintptr_t), 0) == 0);
+	EXPECT(weft_scope_open(&scope, WEFT_FOREVER) == 0);
+	for (uintptr_t i = 1; i <= 8; i++)
+		EXPECT(weft_scope_spawn(&scope, counting_child, (void *)i) == 0);
+	for (int i = 0; i < 8; i++) {
+		uintptr_t got = 0;
+		weft_case cases[] = {{.op = WEFT_CASE_RECV},
+			{.op = WEFT_CASE_RECV, .chan = shared.chan, .element = &got}};
+		EXPECT(weft_select(cases, 2, WEFT_FOREVER) == 1);
+		sum += got;
+	}
+	EXPECT(weft_scope_close(&scope) == 0);
+	EXPECT(sum == 36 && shared.count == 800);
+	EXPECT(weft_scope_open(&scope, WEFT_FOREVER) == 0);
+	EXPECT(weft_scope_spawn(&scope, waiting_child, NULL) == 0);
+	EXPECT(weft_scope_spawn(&scope, failing_child, NULL) == 0);
+	EXPECT(weft_scope_close(&scope) == -EIO);
+	weft_chan_free(shared.chan);
+}
+
 static wf_a32 done;
 
 static void *all_of_it(void *arg)
@@ -209,6 +266,7 @@ static void *all_of_it(void *arg)
 		EXPECT(weft_spawn_attr(&fiber[i], i % 2 ? &fp : NULL, rounding, i % 2 ? &fp : NULL) == 0);
 	join_all(fiber, 8, 0);
 	EXPECT(tree((void *)16) == (void *)987);
+	concurrency();
 	for (int i = 0; i < 32; i++)
 		EXPECT(weft_spawn(&fiber[i], sleep_for_ever, NULL) == 0);
 	nap();

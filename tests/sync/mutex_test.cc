@@ -146,11 +146,14 @@ static long busy_although_free()
 		run(1, [&] {
 			while (!held)
 				weft_yield();
-			weft_fiber *waiter = spawn([&mutex] {
+			bool comes = false;
+			weft_fiber *waiter = spawn([&mutex, &comes] {
+				comes = true;
 				weft_mutex_lock(&mutex);
 				weft_mutex_unlock(&mutex);
 			});
-			weft_yield();
+			while (!comes) /* on one worker it waits then */
+				weft_yield();
 			for (woken_one_waits = true; !given_up;)
 				usleep(100);
 			join(waiter);
