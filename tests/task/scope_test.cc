@@ -310,6 +310,61 @@ TEST_P(Scope, ChildrenHaveNoHandle)
 	});
 }
 
+static int stay_on_the_worker(void *)
+{
+	unsigned worker = weft_worker_index();
+	for (int i = 0; i < 20; i++) {
+		EXPECT_EQ(0, weft_sleep(WEFT_US));
+		EXPECT_EQ(worker, weft_worker_index());
+	}
+	return 0;
+}
+
+static int park_in_small_frames(void *arg)
+{
+	weft_scope scope;
+	auto *cancelled = static_cast<std::atomic<int> *>(arg);
+	int error = weft_scope_open(&scope, WEFT_FOREVER);
+	if (error == 0 && weft_sleep(WEFT_FOREVER) == -ECANCELED)
+		++*cancelled;
+	return error == 0 ? weft_scope_close(&scope) : error;
+}
+
+TEST_P(Scope, SpawnWithAttributes)
+{
+	run_virtual(GetParam(), [] {
+		EXPECT_EQ(0, in_scope([](weft_scope &scope) {
+			weft_attr attr{"pinned", 0, WEFT_PINNED};
+			for (int i = 0; i < 8; i++)
+				EXPECT_EQ(0,
+					weft_scope_spawn_attr(&scope, &attr, stay_on_the_worker, nullptr));
+			EXPECT_EQ(0, weft_scope_spawn_attr(&scope, nullptr, do_nothing, nullptr));
+			attr = {"large", 1 << 20, 0};
+			auto use_much = [](void *) {
+				volatile char block[700000];
+				block[0] = 0;
+				block[sizeof(block) - 1] = 0;
+				return static_cast<int>(block[0]);
+			};
+			EXPECT_EQ(0, weft_scope_spawn_attr(&scope, &attr, use_much, nullptr));
+			attr = {nullptr, 0, 1u << 31};
+			EXPECT_EQ(-EINVAL, weft_scope_spawn_attr(&scope, &attr, do_nothing, nullptr));
+			EXPECT_EQ(-EINVAL, weft_scope_spawn_attr(nullptr, nullptr, do_nothing, nullptr));
+		}));
+		std::atomic<int> cancelled{0};
+		EXPECT_EQ(-ECANCELED, in_scope([&cancelled](weft_scope &scope) {
+			weft_attr attr{nullptr, 0, WEFT_SMALL};
+			for (int i = 0; i < 500; i++)
+				EXPECT_EQ(0,
+					weft_scope_spawn_attr(
+						&scope, &attr, park_in_small_frames, &cancelled));
+			EXPECT_EQ(0, weft_sleep(WEFT_MS));
+			weft_scope_cancel(&scope);
+		}));
+		EXPECT_EQ(500, cancelled.load());
+	});
+}
+
 TEST_P(Scope, WrongArguments)
 {
 	run_virtual(GetParam(), [] {
