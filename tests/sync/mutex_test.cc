@@ -146,7 +146,7 @@ static long busy_although_free()
 		run(1, [&] {
 			while (!held)
 				weft_yield();
-			bool comes = false;
+			std::atomic<bool> comes{false};
 			weft_fiber *waiter = spawn([&mutex, &comes] {
 				comes = true;
 				weft_mutex_lock(&mutex);
