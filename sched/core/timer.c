@@ -141,12 +141,17 @@ void wf_timer_arm(struct wf_timer_heap *heap, struct wf_timer *timer, int64_t de
 
 bool wf_timer_postpone(struct wf_timer *timer, int64_t deadline)
 {
-	/* rlx: until is written by this owner only. */
-	if (wf_load_acqp(&timer->heap) == NULL || deadline < (int64_t)wf_load_rlx64(&timer->until))
+	struct wf_timer_heap *heap = wf_load_acqp(&timer->heap); /* TM-1; re-checked under the lock */
+	if (heap == NULL)
 		return false;
-	wf_store_rlx64(&timer->until,
-		(uint64_t)deadline); /* rlx: seen too late it fires early: the owner checks the clock */
-	return wf_load_acqp(&timer->heap) != NULL;
+	wf_lock_acquire(&heap->lock);
+	/* rlx: until is written by this owner only. */
+	bool later = wf_load_acqp(&timer->heap) == heap &&
+		deadline >= (int64_t)wf_load_rlx64(&timer->until);
+	if (later)
+		wf_store_rlx64(&timer->until, (uint64_t)deadline); /* rlx: under the lock */
+	wf_lock_release(&heap->lock);
+	return later;
 }
 
 bool wf_timer_cancel(struct wf_timer *timer)

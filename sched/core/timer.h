@@ -9,8 +9,9 @@
  * Rules    M1 a timer stands in at most one heap; `heap` names it, NULL when idle. Both change under that heap's lock.
  *          M2 a timer that has fired is idle before its function is called; the function runs under no lock, on the
  *             thread that found it due, and gets only copies (owner, ticket): the timer itself may be gone by then.
- *          M4 `until` may be moved later by the timer's owner without the lock; the heap's key stays where it was, and whoever
- *             finds it due puts the timer back. So a deadline that moves with every request costs one store.
+ *          M4 `until` may be moved later by the timer's owner; the heap's key stays where it was, and whoever finds it due puts the timer
+ *             back. So a deadline that moves with every request costs a lock and a store. Without the lock it could be moved just as it is
+ *             found due, and fire for nothing.
  *          M5 arming cannot fail: where the heap's array cannot grow, timers wait in a list that is scanned at every look.
  *          M3 equal deadlines fire in the order of arming (sequence number).
  * Order    TM-1 the heap's lock. `earliest` is a copy for others to read without it: written under the lock (sc), read (sc)

@@ -121,7 +121,7 @@ static long busy_although_free()
 {
 	weft_mutex mutex = WEFT_MUTEX_INIT;
 	std::atomic<bool> held{false}, woken_one_waits{false}, queued{false}, given_up{false};
-	std::atomic<bool> handed_over{false}, is_let_go{false};
+	std::atomic<bool> handed_over{false}, held_again{false}, is_let_go{false};
 	long busy = 0;
 	Threads threads;
 	threads.start([&] {
@@ -132,6 +132,7 @@ static long busy_although_free()
 		weft_mutex_unlock(&mutex);
 		/* After a long wait it was made the holder: then there is nothing to see. */
 		handed_over = weft_mutex_trylock(&mutex) != 0;
+		held_again = true;
 		while (!queued)
 			std::this_thread::yield();
 		weft_mutex_unlock(&mutex);
@@ -161,7 +162,7 @@ static long busy_although_free()
 	});
 	run_virtual(2, [&] {
 		std::vector<weft_fiber *> fibers;
-		while (!woken_one_waits)
+		while (!held_again) /* else one of them may come first */
 			weft_yield();
 		for (int i = 0; i < 500; i++)
 			fibers.push_back(
