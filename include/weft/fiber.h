@@ -41,7 +41,7 @@
  * Deadlines
  *   weft_deadline() sets an absolute time for the calling fiber. Once it has passed, cancellation
  *   points return -ETIMEDOUT, at once and each time, until it is moved. It starts as WEFT_FOREVER
- *   and is not inherited by weft_spawn. Moving it costs a store, so a server can set one per
+ *   and is not inherited by weft_spawn. Moving it costs a short lock, so a server can set one per
  *   request.
  *
  *   Order of looking: cancellation first, then deadlines, then readiness. With both in force a call
@@ -351,7 +351,7 @@ WEFT_API int weft_sleep_until(weft_ns deadline);
  * that only wants to tighten it keeps the sooner of the two and puts the old one back, as below.
  *
  * Context  fiber. Parks no. Cancel point no. errno untouched. Off a fiber: does nothing.
- * Cost     a store; a timer when none that soon is armed.
+ * Cost     a short lock; a timer when none that soon is armed.
  * Returns  the old deadline; WEFT_FOREVER when there was none, and off a fiber.
  * Example  weft_ns limit = weft_after(5 * WEFT_SEC);
  *          weft_ns old = weft_deadline(limit);
