@@ -11,7 +11,7 @@
  *          LA2 after the release only the word's address is used (to wake a thread), never its memory.
  *          LA3 L1 of lock.h: never held across a switch of stacks or a blocking call.
  * Order    LA-1 release (swap) or a state's own compare-and-swap -> acquire, or the compare-and-swap or load that reads it.
- * Tests    tests/base/latch_test.cc, tests/model/latch_model.c
+ * Tests    tests/model/latch_model.c, tests/sync/sync_stress_test.cc
  */
 #ifndef WF_SCHED_BASE_LATCH_H
 #define WF_SCHED_BASE_LATCH_H
