@@ -35,14 +35,18 @@
 #ifndef WEFT_IO_H
 #define WEFT_IO_H
 
+#include <signal.h>
 #include <stddef.h>
 #include <sys/types.h>
+#include <sys/wait.h>
 
 #include <weft/version.h>
 
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+struct iovec; /* of <sys/uio.h> */
 
 /**
  * weft_read - read bytes; parks the fiber until data, end of file, deadline or cancellation.
@@ -79,6 +83,67 @@ WEFT_API ssize_t weft_read(int fd, void *buf, size_t len);
  * Example  ssize_t n = weft_write(log_fd, text, strlen(text));
  */
 WEFT_API ssize_t weft_write(int fd, const void *buf, size_t len);
+
+/**
+ * weft_pread - read bytes at an offset; the file's position neither counts nor moves.
+ * @fd      descriptor of a file that has offsets. Borrowed, as for weft_read().
+ * @buf     at least @len bytes. Borrowed.
+ * @len     bytes wanted; fewer may come.
+ * @offset  where in the file, in bytes from its start.
+ *
+ * Context  fiber. Parks yes. Cancel point yes. errno untouched. May return on another thread.
+ * Cost     as weft_read(). Any number of fibers may read one file at once.
+ * Returns  bytes read; 0 at or beyond the end.
+ * Errors   -ESPIPE @fd is a pipe, socket or terminal; -EINVAL @offset is negative (weft); and those
+ *          of weft_read()
+ * Example  ssize_t n = weft_pread(fd, page, sizeof(page), number * (off_t)sizeof(page));
+ */
+WEFT_API ssize_t weft_pread(int fd, void *buf, size_t len, off_t offset);
+
+/**
+ * weft_pwrite - write bytes at an offset; the file's position neither counts nor moves.
+ * @fd      descriptor of a file that has offsets. Borrowed, as for weft_read().
+ * @buf     @len bytes. Borrowed, not changed.
+ * @len     bytes to write; fewer may be taken.
+ * @offset  where in the file. With O_APPEND Linux appends, whatever the offset says.
+ *
+ * Context  fiber. Parks yes. Cancel point yes. errno untouched. May return on another thread.
+ * Cost     as weft_read().
+ * Returns  bytes written.
+ * Errors   -ESPIPE, -EINVAL as weft_pread(); and those of weft_write()
+ * Example  n = weft_pwrite(fd, page, sizeof(page), number * (off_t)sizeof(page));
+ */
+WEFT_API ssize_t weft_pwrite(int fd, const void *buf, size_t len, off_t offset);
+
+/**
+ * weft_readv - read into several buffers, one filled after the other.
+ * @fd      descriptor. Borrowed, as for weft_read().
+ * @vector  @count buffers. Array and buffers are borrowed until return.
+ * @count   0 .. IOV_MAX.
+ *
+ * Context  fiber. Parks yes. Cancel point yes. errno untouched. May return on another thread.
+ * Cost     as weft_read().
+ * Returns  bytes read in all; 0 at end of file.
+ * Errors   -EINVAL @count is out of range, or the lengths overflow (weft, kernel); and those of
+ *          weft_read()
+ * Example  struct iovec parts[2] = {{&header, sizeof(header)}, {body, body_bytes}};
+ *          ssize_t n = weft_readv(fd, parts, 2);
+ */
+WEFT_API ssize_t weft_readv(int fd, const struct iovec *vector, int count);
+
+/**
+ * weft_writev - write several buffers as one.
+ * @fd      descriptor. Borrowed, as for weft_read().
+ * @vector  @count buffers. Array and buffers are borrowed until return, not changed.
+ * @count   0 .. IOV_MAX.
+ *
+ * Context  fiber. Parks yes. Cancel point yes. errno untouched. May return on another thread.
+ * Cost     as weft_read().
+ * Returns  bytes written in all; fewer than given is possible.
+ * Errors   as weft_readv(); and those of weft_write()
+ * Example  ssize_t n = weft_writev(fd, parts, 2);
+ */
+WEFT_API ssize_t weft_writev(int fd, const struct iovec *vector, int count);
 
 /**
  * weft_read_full - read until all of a length is there.
@@ -162,8 +227,82 @@ WEFT_API int weft_poll(int fd, short events);
  */
 WEFT_API int weft_close(int fd);
 
+/**
+ * weft_splice - move bytes between a pipe and a descriptor, inside the kernel.
+ * @in          where from. Borrowed, as for weft_read().
+ * @in_offset   NULL: its own position, or it has none; else where, and moved by what was read.
+ * @out         where to. Borrowed. One of the two is a pipe.
+ * @out_offset  the same for @out.
+ * @len         bytes to move at most; fewer may be.
+ * @flags       SPLICE_F_* of <fcntl.h>. SPLICE_F_NONBLOCK: -EAGAIN instead of parking.
+ *
+ * Parks until there is something to read and room to write, then moves once. Cancelled or late
+ * before that, nothing was moved and the offsets stand.
+ *
+ * Context  fiber. Parks yes. Cancel point yes. errno untouched. May return on another thread.
+ * Cost     two waits and an operation that the kernel gives to a thread of its own.
+ * Returns  bytes moved; 0 at the end of @in.
+ * Errors   -ECANCELED, -ETIMEDOUT, -EPERM off a fiber (weft); -EINVAL an offset is negative (weft)
+ *          -EINVAL neither is a pipe, -ESPIPE an offset for a pipe, -EAGAIN, -EBADF, -EPIPE, ...
+ *          (kernel, as splice(2) says)
+ * Example  while ((n = weft_splice(from, NULL, pipe[1], NULL, 65536, 0)) > 0)
+ *                  ...
+ */
+WEFT_API ssize_t weft_splice(
+	int in, off_t *in_offset, int out, off_t *out_offset, size_t len, unsigned flags);
+
+/**
+ * weft_sendfile - send a part of a file.
+ * @out     where to: a socket, a pipe or a file. Borrowed, as for weft_read().
+ * @in      a file that has offsets. Borrowed.
+ * @offset  NULL: from the file's position, which moves by what was sent; else from there, and
+ *          moved.
+ * @count   bytes wanted; at most 2,147,479,552 are moved at once.
+ *
+ * Made of several transfers: goes on until @count bytes are sent, the file ends or an error comes.
+ * When some were moved before, it returns their number, also when cancelled or late; @offset, or
+ * the position, says the same.
+ *
+ * Context  fiber. Parks yes. Cancel point yes, before each
+ *          transfer. errno untouched. May return on another thread.
+ * Cost     a read and a write for each 256 KiB, through a buffer from the heap.
+ * Returns  bytes sent; fewer than @count at the end of the file or when an error came later.
+ * Errors   those of weft_pread() and weft_write(), when no byte was moved before
+ *          -EINVAL @in has no offsets, or @offset is negative; -ENOMEM (weft)
+ * Example  off_t at = 0;
+ *          ssize_t n = weft_sendfile(socket, file, &at, size);
+ */
+WEFT_API ssize_t weft_sendfile(int out, int in, off_t *offset, size_t count);
+
+#if defined(_POSIX_C_SOURCE) && _POSIX_C_SOURCE >= 200809L
+/**
+ * weft_waitid - wait for a child process to change its state.
+ * @type     P_PID, P_PGID, P_ALL, or P_PIDFD.
+ * @id       the process, the group, nothing, or the descriptor.
+ * @info     NULL, or where to put what happened. Borrowed until return.
+ * @options  WEXITED, WSTOPPED, WCONTINUED, with WNOWAIT or WNOHANG, as for waitid(2).
+ *
+ * No signal handler is needed and SIGCHLD is left alone. Cancelled or late, no child was waited
+ * for. For starting processes see process.h.
+ *
+ * Context  fiber. Parks yes. Cancel point yes. errno untouched. May return on another thread.
+ * Cost     one operation; on kernels before 6.7 and with the epoll engine a thread of the pool
+ *          while it waits.
+ * Returns  0; with WNOHANG also when no child has changed (@info->si_pid is 0 then).
+ * Errors   -ECANCELED, -ETIMEDOUT, -EPERM off a fiber (weft)
+ *          -ECHILD there is no such child, -EINVAL, -EBADF, ... (kernel, as waitid(2) says)
+ * Example  siginfo_t info;
+ *          error = weft_waitid(P_PID, (id_t)pid, &info, WEXITED);
+ */
+WEFT_API int weft_waitid(idtype_t type, id_t id, siginfo_t *info, int options);
+#endif
+
 #ifdef __cplusplus
 }
 #endif
+
+#include <weft/offload.h>
+#include <weft/signal.h>
+#include <weft/stream.h>
 
 #endif

@@ -25,6 +25,8 @@
 extern "C" {
 #endif
 
+struct addrinfo; /* of <netdb.h> */
+
 /**
  * weft_recv - receive bytes or a message from a socket.
  * @fd     socket. Borrowed; closing it meanwhile with weft_close() ends the call.
@@ -61,6 +63,75 @@ WEFT_API ssize_t weft_recv(int fd, void *buf, size_t len, int flags);
  * Example  ssize_t n = weft_send(fd, reply, size, 0);
  */
 WEFT_API ssize_t weft_send(int fd, const void *buf, size_t len, int flags);
+
+/**
+ * weft_recvfrom - receive, and learn from whom.
+ * @fd     socket. Borrowed, as for weft_recv().
+ * @buf    at least @len bytes. Borrowed.
+ * @len    bytes wanted; what a longer datagram has more is lost, as with recvfrom(2): MSG_TRUNC
+ *         tells.
+ * @flags  as weft_recv().
+ * @from   NULL, or where to put the sender's address. Borrowed until return.
+ * @size   NULL when @from is; else the room in @from, and at return the size of the address.
+ *
+ * Context  fiber. Parks yes. Cancel point yes. errno untouched. May return on another thread.
+ * Cost     as weft_recv().
+ * Returns  bytes received; 0 may be an empty datagram.
+ * Errors   those of weft_recv()
+ * Example  struct sockaddr_storage peer;
+ *          socklen_t size = sizeof(peer);
+ *          n = weft_recvfrom(fd, buf, sizeof(buf), 0, (struct sockaddr *)&peer, &size);
+ */
+WEFT_API ssize_t weft_recvfrom(
+	int fd, void *buf, size_t len, int flags, struct sockaddr *from, socklen_t *size);
+
+/**
+ * weft_sendto - send to an address.
+ * @fd     socket. Borrowed, as for weft_recv().
+ * @buf    @len bytes. Borrowed, not changed.
+ * @len    bytes to send.
+ * @flags  as weft_send().
+ * @to     NULL: to the connected peer; else the address. Borrowed until return.
+ * @size   its size in bytes.
+ *
+ * Context  fiber. Parks yes. Cancel point yes. errno untouched. May return on another thread.
+ * Cost     as weft_recv().
+ * Returns  bytes taken.
+ * Errors   those of weft_send(); -EDESTADDRREQ, -EISCONN, -ENETUNREACH, ... (kernel, as sendto(2)
+ *          says)
+ * Example  n = weft_sendto(fd, reply, len, 0, (struct sockaddr *)&peer, size);
+ */
+WEFT_API ssize_t weft_sendto(
+	int fd, const void *buf, size_t len, int flags, const struct sockaddr *to, socklen_t size);
+
+/**
+ * weft_recvmsg - receive into several buffers, with address and control data.
+ * @fd       socket. Borrowed, as for weft_recv().
+ * @message  as recvmsg(2) takes and fills it. It and all it points to is borrowed until return.
+ * @flags    as weft_recv(); MSG_ERRQUEUE does not park. Give MSG_CMSG_CLOEXEC where descriptors
+ *           come.
+ *
+ * Context  fiber. Parks yes. Cancel point yes. errno untouched. May return on another thread.
+ * Cost     as weft_recv().
+ * Returns  bytes received; @message->msg_flags says what was cut off.
+ * Errors   those of weft_recv(); -EMSGSIZE too many buffers (kernel)
+ * Example  n = weft_recvmsg(fd, &message, MSG_CMSG_CLOEXEC);
+ */
+WEFT_API ssize_t weft_recvmsg(int fd, struct msghdr *message, int flags);
+
+/**
+ * weft_sendmsg - send several buffers, with address and control data.
+ * @fd       socket. Borrowed, as for weft_recv().
+ * @message  as sendmsg(2) takes it. It and all it points to is borrowed until return, not changed.
+ * @flags    as weft_send().
+ *
+ * Context  fiber. Parks yes. Cancel point yes. errno untouched. May return on another thread.
+ * Cost     as weft_recv().
+ * Returns  bytes taken.
+ * Errors   those of weft_send() and weft_sendto(); -EMSGSIZE too many buffers (kernel)
+ * Example  n = weft_sendmsg(fd, &message, 0);
+ */
+WEFT_API ssize_t weft_sendmsg(int fd, const struct msghdr *message, int flags);
 
 /**
  * weft_send_full - send all of a length on a stream socket.

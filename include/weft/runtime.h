@@ -22,6 +22,7 @@
  *          WEFT_ENGINE      auto | uring | epoll
  *          WEFT_RING_MODE   defer | coop | plain: forces one io_uring mode, as the WEFT_RING_*
  *                           flags do
+ *          WEFT_OFFLOAD_THREADS  most threads of the offload pool, 1 .. 4096
  *          WEFT_LOG         info | warn | off: what weft says on stderr; default warn. Fatal lines
  *                           and the reason of a failed start are always said.
  */
@@ -115,6 +116,8 @@ typedef struct weft_config {
 	unsigned engine;
 	/* WEFT_VIRTUAL_TIME, and at most one of WEFT_RING_*; other bits are -EINVAL. */
 	unsigned flags;
+	/* Most threads of the offload pool, at most 4096; 0: 256. None is started before it is needed. */
+	unsigned offload_threads;
 } weft_config;
 
 /**

@@ -92,6 +92,14 @@ typedef struct weft_stats {
 	uint64_t guards_missing;
 	/* The sum over all workers, and over the threads outside that submitted or woke fibers. */
 	weft_worker_stats total;
+	/* The offload pool. Gauge: its threads. */
+	uint64_t offload_threads;
+	/* Gauge: work that waits for one. */
+	uint64_t offload_queued;
+	/* Work begun, weft's own included; how long it waited for a thread in all, and at most. */
+	uint64_t offload_jobs;
+	uint64_t offload_wait_ns;
+	uint64_t offload_wait_max_ns;
 } weft_stats;
 
 /**

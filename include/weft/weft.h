@@ -56,9 +56,12 @@
 #include <weft/fs.h>
 #include <weft/io.h>
 #include <weft/net.h>
+#include <weft/offload.h>
 #include <weft/runtime.h>
 #include <weft/scope.h>
+#include <weft/signal.h>
 #include <weft/stats.h>
+#include <weft/stream.h>
 #include <weft/sync.h>
 #include <weft/version.h>
 

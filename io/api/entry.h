@@ -12,6 +12,7 @@ struct wf_fd_entry {
 	wf_lock lock;
 	uint8_t state;
 	wf_a32 dry; /* the last receive took all there was; a hint: rlx. A new descriptor is not: what is no socket must say so at once */
+	wf_a32 seekable; /* it has offsets: asked once a descriptor; rlx */
 	struct wf_op *ops;
 	struct wf_fd_waiter *waiters;
 	struct wf_watch *watch; /* watch.c; NULL: no select has waited for it yet. Kept for whatever gets the number next */

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <unistd.h>
 
 #include "io/api/entry.h"
 #include "io/api/op.h"
@@ -179,6 +180,21 @@ bool wf_fd_has_more(int fd)
 	return wf_fd_find(fd, &entry) != 0 || wf_load_rlx32(&entry->dry) == 0; /* rlx: a hint */
 }
 
+int wf_fd_check_offsets(int fd)
+{
+	struct wf_fd_entry *entry;
+	int error = wf_fd_find(fd, &entry);
+	if (error != 0 || WF_LIKELY(wf_load_rlx32(&entry->seekable))) /* rlx: the answer is the descriptor's own */
+		return error;
+	int before = wf_errno_load();
+	if (lseek(fd, 0, SEEK_CUR) < 0)
+		error = -wf_errno_load();
+	wf_errno_store(before);
+	if (error == 0)
+		wf_store_rlx32(&entry->seekable, 1); /* rlx */
+	return error;
+}
+
 int wf_fd_close_begin(int fd)
 {
 	struct wf_fd_entry *entry;
@@ -218,6 +234,7 @@ int wf_fd_close_begin(int fd)
 	wf_lock_acquire(&entry->lock);
 	entry->state = WF_FD_RELEASING;
 	wf_store_rlx32(&entry->dry, 0); /* rlx: a hint */
+	wf_store_rlx32(&entry->seekable, 0); /* rlx: asked again */
 	wf_lock_release(&entry->lock);
 	return 0;
 }

@@ -26,6 +26,10 @@ bool wf_fd_leave(struct wf_op *op, bool more);
 /* The hint of the last wf_fd_leave. */
 bool wf_fd_has_more(int fd);
 
+/* 0, or -ESPIPE for a pipe or a socket, -EBADF: io_uring would ignore an offset there. Asks the kernel once a descriptor; a number that was given up
+ * by a plain close(2), and is a pipe now, is not noticed. */
+int wf_fd_check_offsets(int fd);
+
 /* The two halves of weft_close around the kernel's close. 0, -EBADF, -EMFILE or -ENOMEM. Parks until no operation is left. */
 int wf_fd_close_begin(int fd);
 void wf_fd_close_end(int fd);

@@ -9,6 +9,7 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <weft/io.h>
 #include <weft/net.h>
 
@@ -22,42 +23,17 @@ static size_t clamp(size_t len)
 	return len < WF_IO_BYTES_MAX ? len : WF_IO_BYTES_MAX;
 }
 
-/* The calls that must not park go to the kernel directly, but meet closing descriptors like the others. */
-static ssize_t at_once(struct wf_op *op, ssize_t (*call)(struct wf_op *op))
-{
-	struct wf_worker *w = wf_self();
-	if (w == NULL)
-		return -EPERM;
-	op->fiber = w->current;
-	int error = wf_interrupted(w, w->current);
-	if (error == 0)
-		error = wf_fd_enter(op);
-	if (error != 0)
-		return error;
-	int saved = wf_errno_load();
-	ssize_t n = call(op);
-	int failed = wf_errno_load();
-	wf_errno_store(saved);
-	wf_fd_leave(op, op->code == WF_OP_RECV && n > 0 && (uint64_t)n == op->size);
-	return n < 0 ? -failed : n;
-}
-
-static ssize_t call_recv(struct wf_op *op)
-{
-	return recv(op->fd, op->memory, op->size, (int)op->flags | MSG_DONTWAIT);
-}
-
-static ssize_t call_send(struct wf_op *op)
-{
-	return send(op->fd, op->memory, op->size, (int)op->flags | MSG_DONTWAIT);
-}
+/* What the kernel answers at once, whatever else the descriptor is set to. */
+#define NO_WAITING (MSG_DONTWAIT | MSG_ERRQUEUE | MSG_OOB)
 
 ssize_t weft_recv(int fd, void *buf, size_t len, int flags)
 {
 	struct wf_op op = {
 		.code = WF_OP_RECV, .fd = fd, .memory = buf, .size = clamp(len), .flags = (uint32_t)flags};
-	if (flags & MSG_DONTWAIT)
-		return at_once(&op, call_recv);
+	if (flags & NO_WAITING) {
+		op.flags |= MSG_DONTWAIT;
+		return wf_op_run_direct(&op);
+	}
 	if (!wf_fd_has_more(fd))
 		op.hints = WF_OP_POLL_FIRST; /* RCV */
 	return wf_op_run_waiting(&op, POLLIN);
@@ -71,8 +47,53 @@ ssize_t weft_send(int fd, const void *buf, size_t len, int flags)
 		.size = clamp(len),
 		.flags = (uint32_t)flags | MSG_NOSIGNAL};
 	if (flags & MSG_DONTWAIT)
-		return at_once(&op, call_send);
+		return wf_op_run_direct(&op);
 	return wf_op_run_waiting(&op, POLLOUT);
+}
+
+ssize_t weft_recvmsg(int fd, struct msghdr *message, int flags)
+{
+	struct wf_op op = {.code = WF_OP_RECVMSG, .fd = fd, .memory = message, .flags = (uint32_t)flags};
+	if (flags & NO_WAITING) {
+		op.flags |= MSG_DONTWAIT;
+		return wf_op_run_direct(&op);
+	}
+	op.hints = WF_OP_POLL_FIRST;
+	return wf_op_run_waiting(&op, POLLIN);
+}
+
+ssize_t weft_sendmsg(int fd, const struct msghdr *message, int flags)
+{
+	struct wf_op op = {.code = WF_OP_SENDMSG,
+		.fd = fd,
+		.memory = (void *)message,
+		.flags = (uint32_t)flags | MSG_NOSIGNAL};
+	if (flags & MSG_DONTWAIT)
+		return wf_op_run_direct(&op);
+	return wf_op_run_waiting(&op, POLLOUT);
+}
+
+ssize_t weft_recvfrom(int fd, void *buf, size_t len, int flags, struct sockaddr *from, socklen_t *size)
+{
+	struct iovec vector = {.iov_base = buf, .iov_len = clamp(len)};
+	if (from != NULL && size == NULL)
+		return weft_recvmsg(fd, NULL, flags); /* -EFAULT, or what comes before it */
+	struct msghdr message = {
+		.msg_name = from, .msg_namelen = from != NULL ? *size : 0, .msg_iov = &vector, .msg_iovlen = 1};
+	ssize_t n = weft_recvmsg(fd, &message, flags);
+	if (n >= 0 && from != NULL)
+		*size = message.msg_namelen;
+	return n;
+}
+
+ssize_t weft_sendto(int fd, const void *buf, size_t len, int flags, const struct sockaddr *to, socklen_t size)
+{
+	if (to == NULL)
+		return weft_send(fd, buf, len, flags);
+	struct iovec vector = {.iov_base = (void *)buf, .iov_len = clamp(len)};
+	struct msghdr message = {
+		.msg_name = (void *)to, .msg_namelen = size, .msg_iov = &vector, .msg_iovlen = 1};
+	return weft_sendmsg(fd, &message, flags);
 }
 
 ssize_t weft_send_full(int fd, const void *buf, size_t len, int flags)

@@ -10,6 +10,7 @@
 #include "sched/base/sanitize.h"
 #include "sched/base/seam.h"
 #include "sched/core/runtime.h"
+#include "sched/task/pool.h"
 
 WF_OWNER_CODE_BEGIN
 
@@ -32,41 +33,83 @@ static void park_in(struct wf_fiber *fiber, struct wf_op *op, uint64_t masks)
 	fiber->frame->op = NULL;
 }
 
+static void perform(void *arg)
+{
+	struct wf_op *op = arg;
+	op->result = wf_op_perform(op);
+}
+
+/* Its result; -EINTR too when it was interrupted before a thread had it. */
+static int32_t by_pool(struct wf_op *op, uint64_t masks)
+{
+	int error = wf_pool_run(perform, op, masks == WF_PARK_DEAF ? WF_POOL_ALWAYS : WF_POOL_BREAK);
+	return error != 0 ? error : op->result;
+}
+
+static int32_t once(struct wf_fiber *fiber, struct wf_op *op, uint64_t masks)
+{
+	if (WF_UNLIKELY(!(wf_self()->thread->operations & UINT64_C(1) << op->code)))
+		return by_pool(op, masks);
+	park_in(fiber, op, masks);
+	return WF_LIKELY(op->result != WF_OP_BLOCKS) ? op->result : by_pool(op, masks);
+}
+
 /* The operation stays listed at its descriptor while its fiber waits for readiness: a close must find it there. */
 static int32_t attempt(struct wf_fiber *fiber, struct wf_op *op, short events)
 {
 	for (;;) {
-		park_in(fiber, op, wf_park_masks(fiber));
-		if (op->result != -EAGAIN || events == 0)
-			return op->result;
+		int32_t result = once(fiber, op, wf_park_masks(fiber));
+		if (result != -EAGAIN || events == 0)
+			return result;
 		int error = wf_interrupted(wf_self(), fiber); /* P3 */
 		if (error != 0)
 			return error;
 		struct wf_op poll = {
 			.code = WF_OP_POLL, .fd = op->fd, .flags = (uint16_t)events, .fiber = fiber};
-		park_in(fiber, &poll, wf_park_masks(fiber));
-		if (poll.result < 0)
-			return poll.result;
+		result = once(fiber, &poll, wf_park_masks(fiber));
+		if (result < 0)
+			return result;
 	}
 }
 
-int32_t wf_op_run_waiting(struct wf_op *op, short events)
+/* P4. `second` stands for op->fd2. */
+static int enter(struct wf_op *op, struct wf_op *second)
+{
+	int error = op->fd >= 0 ? wf_fd_enter(op) : 0;
+	if (error != 0 || second == NULL || second->fd < 0)
+		return error;
+	error = wf_fd_enter(second);
+	if (error != 0 && op->fd >= 0)
+		wf_fd_leave(op, false);
+	return error;
+}
+
+static bool leave(struct wf_op *op, struct wf_op *second, bool more)
+{
+	bool closed = op->fd >= 0 && wf_fd_leave(op, more);
+	if (second != NULL && second->fd >= 0)
+		closed |= wf_fd_leave(second, false);
+	return closed;
+}
+
+static int32_t run(struct wf_op *op, struct wf_op *second, short events)
 {
 	struct wf_worker *w = wf_self();
 	if (w == NULL)
 		return -EPERM;
 	struct wf_fiber *fiber = w->current;
 	op->fiber = fiber;
-	bool listed = op->fd >= 0; /* AT_FDCWD, or none: nothing to close, and the kernel says what is wrong */
+	if (second != NULL)
+		second->fiber = fiber;
 	for (;;) {
 		int error = wf_interrupted(wf_self(), fiber); /* P1 */
-		if (error == 0 && listed)
-			error = wf_fd_enter(op);
+		if (error == 0)
+			error = enter(op, second);
 		if (error != 0)
 			return error;
 		int32_t result = attempt(fiber, op, events);
 		bool more = op->code == WF_OP_RECV && result > 0 && (uint64_t)result == op->size;
-		bool closed = listed && wf_fd_leave(op, more);
+		bool closed = leave(op, second, more);
 		if (WF_LIKELY(result != -ECANCELED && result != -EINTR))
 			return result; /* P2 */
 		if (closed)
@@ -78,9 +121,20 @@ int32_t wf_op_run_waiting(struct wf_op *op, short events)
 	}
 }
 
+int32_t wf_op_run_waiting(struct wf_op *op, short events)
+{
+	return run(op, NULL, events);
+}
+
 int32_t wf_op_run(struct wf_op *op)
 {
-	return wf_op_run_waiting(op, 0);
+	return run(op, NULL, 0);
+}
+
+int32_t wf_op_run_two(struct wf_op *op)
+{
+	struct wf_op second = {.code = op->code, .fd = op->fd2};
+	return run(op, &second, 0);
 }
 
 int32_t wf_op_run_always(struct wf_op *op)
@@ -89,8 +143,26 @@ int32_t wf_op_run_always(struct wf_op *op)
 	if (w == NULL)
 		return -EPERM;
 	op->fiber = w->current;
-	park_in(w->current, op, WF_PARK_DEAF);
-	return op->result;
+	return once(w->current, op, WF_PARK_DEAF);
+}
+
+int32_t wf_op_run_direct(struct wf_op *op)
+{
+	struct wf_worker *w = wf_self();
+	if (w == NULL)
+		return -EPERM;
+	op->fiber = w->current;
+	int error = wf_interrupted(w, w->current);
+	if (error == 0)
+		error = enter(op, NULL);
+	if (error != 0)
+		return error;
+	int saved = wf_errno_load();
+	int32_t result = wf_op_perform(op);
+	wf_errno_store(saved);
+	bool more = op->code == WF_OP_RECV && result > 0 && (uint64_t)result == op->size;
+	leave(op, NULL, more);
+	return result;
 }
 
 int wf_errno_load(void)

@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* op.h - running one operation: what every call of io/api has in common
  *
+ * What     enters the operation at its descriptors, lets the engine do it, or a thread of the pool where the engine does not (perform.c), parks
+ *          meanwhile, and says what came of it.
  * Rules    P1 levels first: cancellation and deadline in force fail the call before anything is submitted.
  *          P2 data wins: a result >= 0 is returned, whatever was asked meanwhile.
  *          P3 -EAGAIN of a descriptor set O_NONBLOCK is waited out, unless the call asked for MSG_DONTWAIT.
+ *          P4 an operation on two descriptors is listed at both, so that closing either ends it. AT_FDCWD and other negative numbers are listed
+ *             nowhere: there is nothing to close, and the kernel says what is wrong.
+ * Tests    tests/io
  */
 #ifndef WF_IO_API_OP_H
 #define WF_IO_API_OP_H
@@ -14,10 +19,17 @@
 
 /* Parks until the operation has completed: its result, or a negative errno. -EPERM off a fiber. */
 int32_t wf_op_run(struct wf_op *op);
+/* The same with a second descriptor, op->fd2. */
+int32_t wf_op_run_two(struct wf_op *op);
 /* The same for an operation whose -EAGAIN means "not now": waits for `events` and tries again. */
 int32_t wf_op_run_waiting(struct wf_op *op, short events);
 /* Neither cancellable nor late, and not in the descriptor table: the close itself. */
 int32_t wf_op_run_always(struct wf_op *op);
+/* Performs it on this thread, because the call returns at once; meets closing descriptors and levels as the others do. */
+int32_t wf_op_run_direct(struct wf_op *op);
+
+/* perform.c: the operation as a blocking system call, on the calling thread. Its result, or a negative errno. */
+int32_t wf_op_perform(struct wf_op *op);
 
 /* errno is the worker's, used by one fiber after the other: what calls libc puts it back. Read it before and after the call. */
 int wf_errno_load(void);

@@ -106,12 +106,14 @@ static int complete(const weft_config *given, weft_config *config)
 	memset(config, 0, sizeof(*config));
 	if (given != NULL)
 		*config = *given;
-	uint64_t workers = 0, stack = 0;
+	uint64_t workers = 0, stack = 0, offload = 0;
 	int error = wf_log_configure();
 	if (error == 0)
 		error = number_from_env("WEFT_WORKERS", 1, WF_WORKERS_MAX, &workers);
 	if (error == 0)
 		error = number_from_env("WEFT_STACK_SIZE", WF_STACK_MIN, WF_STACK_MAX, &stack);
+	if (error == 0)
+		error = number_from_env("WEFT_OFFLOAD_THREADS", 1, WF_POOL_THREADS_MAX, &offload);
 	if (error == 0)
 		error = complete_engine(config);
 	if (error != 0)
@@ -140,6 +142,13 @@ static int complete(const weft_config *given, weft_config *config)
 	}
 	if (config->ring_entries == 0)
 		config->ring_entries = WF_RING_ENTRIES;
+	if (config->offload_threads > WF_POOL_THREADS_MAX) {
+		wf_log(WF_LOG_ALWAYS, "weft_config.offload_threads is %u: the limit is %u",
+			config->offload_threads, WF_POOL_THREADS_MAX);
+		return -EINVAL;
+	}
+	if (config->offload_threads == 0)
+		config->offload_threads = offload != 0 ? (unsigned)offload : WF_POOL_THREADS;
 	return 0;
 }
 

@@ -24,6 +24,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "io/uring/prepare.h"
 #include "sched/base/alloc.h"
 #include "sched/base/log.h"
 #include "sched/base/sanitize.h"
@@ -31,8 +32,6 @@
 #include "sched/core/worker.h"
 
 WF_OWNER_CODE_BEGIN
-
-#include <liburing.h> /* its inline functions work on the worker's own ring too */
 
 #define TAG_EVENT UINT64_MAX	       /* the eventfd's READ */
 #define TAG_CANCEL (UINT64_C(1) << 63) /* with an operation's tag: the request to cancel it */
@@ -179,53 +178,8 @@ static int uring_open(struct wf_thread *thread, const weft_config *config)
 	io_uring_ring_dontfork(&u->ring);    /* a child must not submit on this ring */
 	io_uring_register_ring_fd(&u->ring); /* saves 60-130 ns an enter; works without too */
 	thread->engine = u;
+	thread->operations = wf_uring_offered(&u->ring);
 	return 0;
-}
-
-static void prepare(struct io_uring_sqe *sqe, const struct wf_op *op, bool poll_first)
-{
-	unsigned size = (unsigned)op->size;
-	int flags = (int)op->flags;
-	switch ((enum wf_op_code)op->code) {
-	case WF_OP_READ:
-		io_uring_prep_read(sqe, op->fd, op->memory, size, op->offset);
-		return;
-	case WF_OP_WRITE:
-		io_uring_prep_write(sqe, op->fd, op->memory, size, op->offset);
-		return;
-	case WF_OP_RECV:
-		io_uring_prep_recv(sqe, op->fd, op->memory, op->size, flags);
-		if (poll_first && (op->hints & WF_OP_POLL_FIRST))
-			sqe->ioprio |= IORING_RECVSEND_POLL_FIRST;
-		return;
-	case WF_OP_SEND:
-		io_uring_prep_send(sqe, op->fd, op->memory, op->size, flags);
-		return;
-	case WF_OP_ACCEPT:
-		io_uring_prep_accept(sqe, op->fd, op->memory, op->other, flags);
-		return;
-	case WF_OP_CONNECT:
-		io_uring_prep_connect(sqe, op->fd, op->memory, (socklen_t)op->size);
-		return;
-	case WF_OP_POLL:
-		io_uring_prep_poll_add(sqe, op->fd, op->flags);
-		return;
-	case WF_OP_OPENAT:
-		io_uring_prep_openat(sqe, op->fd, op->memory, flags, (mode_t)op->size);
-		/* The kernel's first, inline try opens with O_NONBLOCK added: a FIFO would not wait for its other side. */
-		if (!(flags & (O_NONBLOCK | O_PATH | O_DIRECTORY)))
-			sqe->flags |= IOSQE_ASYNC;
-		return;
-	case WF_OP_CLOSE:
-		io_uring_prep_close(sqe, op->fd);
-		return;
-	case WF_OP_SHUTDOWN:
-		io_uring_prep_shutdown(sqe, op->fd, flags);
-		return;
-	case WF_OP_CODES:
-		break;
-	}
-	wf_fatal("operation code %d is not known", op->code);
 }
 
 /* A slot and an SQE for the operation, or false: no room now. */
@@ -241,7 +195,7 @@ static bool place(struct uring *u, struct wf_op *op)
 	u->free_slot = slot->next_free;
 	slot->op = op;
 	op->slot = at;
-	prepare(sqe, op, u->poll_first);
+	wf_uring_prepare(sqe, op, u->poll_first);
 	sqe->user_data = (uint64_t)slot->generation << 32 | at; /* Y1 */
 	return true;
 }

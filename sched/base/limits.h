@@ -130,6 +130,18 @@ _Static_assert((WF_READY_CAP & (WF_READY_CAP - 1)) == 0, "the ring is indexed by
 /* Cases of a select that need no memory but the stack of the call, small fibers' included. */
 #define WF_SELECT_INLINE 4u
 
+/* Threads of the offload pool: enough for what blocks in disks and drivers, few enough that a burst does not take all memory for stacks.
+ * Jobs beyond it wait in order. weft_config.offload_threads and WEFT_OFFLOAD_THREADS change it. */
+#define WF_POOL_THREADS 256u
+#define WF_POOL_THREADS_MAX 4096u
+/* So many (or one a worker) start as jobs come; each further one when a job has waited so long, a hundred times what handing it over costs. */
+#define WF_POOL_SOON 4u
+#define WF_POOL_PATIENCE_NS 2000000
+/* A thread without a job leaves after this: a pause of a program does not cost it its pool, a burst is not paid for all night. */
+#define WF_POOL_IDLE_NS INT64_C(5000000000)
+/* An interrupt of a job is repeated this often, for it may come just before the system call it is meant for. */
+#define WF_POOL_BREAK_NS 1000000
+
 /* Submission ring of each worker; the completion ring is sized apart, because completions come in bursts. */
 #define WF_RING_ENTRIES 256u
 #define WF_RING_ENTRIES_MAX 32768u
@@ -142,6 +154,9 @@ _Static_assert((WF_READY_CAP & (WF_READY_CAP - 1)) == 0, "the ring is indexed by
 
 /* Largest transfer of one call; more gives a short result, as Linux itself does (MAX_RW_COUNT). */
 #define WF_IO_BYTES_MAX 0x7ffff000u
+
+/* What weft_sendfile reads at a time: large enough that the two operations a round cost little beside the copy, small enough for the L2 cache. */
+#define WF_SENDFILE_BYTES (256u * 1024u)
 
 /* Descriptors: two-level table, 1024 a page, up to the kernel's own highest fs.nr_open default. Higher: -EMFILE. */
 #define WF_FD_PAGE 1024u

@@ -27,19 +27,41 @@ struct wf_thread;
 struct wf_worker;
 struct wf_fiber;
 
+/* What an operation may be, and which of its fields say what. A path is `memory`, a second one `other`, relative to fd and fd2. */
 enum wf_op_code {
-	WF_OP_READ,	/* fd, memory, size, offset (-1: the file's own position) */
-	WF_OP_WRITE,	/* fd, memory, size, offset */
-	WF_OP_RECV,	/* fd, memory, size, flags: MSG_* */
-	WF_OP_SEND,	/* fd, memory, size, flags: MSG_* */
-	WF_OP_ACCEPT,	/* fd, memory: sockaddr or NULL, other: socklen_t or NULL, flags: SOCK_* */
-	WF_OP_CONNECT,	/* fd, memory: sockaddr, size */
-	WF_OP_POLL,	/* fd, flags: events; the result is the ready events */
-	WF_OP_OPENAT,	/* fd: folder, memory: path, flags: O_*, size: mode */
-	WF_OP_CLOSE,	/* fd */
-	WF_OP_SHUTDOWN, /* fd, flags: how */
+	WF_OP_READ,	 /* fd, memory, size, offset (-1: the file's own position) */
+	WF_OP_WRITE,	 /* the same */
+	WF_OP_READV,	 /* fd, memory: iovec, size: how many, offset */
+	WF_OP_WRITEV,	 /* the same */
+	WF_OP_RECV,	 /* fd, memory, size, flags: MSG_* */
+	WF_OP_SEND,	 /* the same */
+	WF_OP_RECVMSG,	 /* fd, memory: msghdr, flags: MSG_* */
+	WF_OP_SENDMSG,	 /* the same */
+	WF_OP_ACCEPT,	 /* fd, memory: sockaddr or NULL, other: socklen_t or NULL, flags: SOCK_* */
+	WF_OP_CONNECT,	 /* fd, memory: sockaddr, size */
+	WF_OP_POLL,	 /* fd, flags: events; the result is the ready events */
+	WF_OP_OPENAT,	 /* fd, memory, flags: O_*, size: mode */
+	WF_OP_CLOSE,	 /* fd */
+	WF_OP_SHUTDOWN,	 /* fd, flags: how */
+	WF_OP_FSYNC,	 /* fd, flags: 1 for the data alone */
+	WF_OP_FALLOCATE, /* fd, flags: mode, offset, size: length */
+	WF_OP_FTRUNCATE, /* fd, size: length */
+	WF_OP_STATX,	 /* fd, memory, flags: AT_*, size: mask, other: struct statx */
+	WF_OP_UNLINKAT,	 /* fd, memory, flags: AT_* */
+	WF_OP_RENAMEAT,	 /* fd, memory, fd2, other, flags: RENAME_* */
+	WF_OP_MKDIRAT,	 /* fd, memory, size: mode */
+	WF_OP_LINKAT,	 /* fd, memory, fd2, other, flags: AT_* */
+	WF_OP_SYMLINKAT, /* memory: what it says, fd, other: its path */
+	WF_OP_SPLICE,	 /* fd, offset to fd2, offset2 (-1: none); size, flags: SPLICE_F_* */
+	WF_OP_WAITID,	 /* offset: the id, also in fd where it is a descriptor; size: its type, flags: options, other: siginfo_t */
+	WF_OP_SOCKET,	 /* size: family, flags: type, offset: protocol */
+	WF_OP_BIND,	 /* fd, memory: sockaddr, size */
+	WF_OP_LISTEN,	 /* fd, size: backlog */
 	WF_OP_CODES,
 };
+
+/* An engine's result, not the kernel's: it cannot wait for this descriptor. The caller does the operation on a thread of the pool. */
+#define WF_OP_BLOCKS INT32_MIN
 
 /* Hints. */
 #define WF_OP_POLL_FIRST 1u /* the first try would fail: wait for readiness at once */
@@ -50,10 +72,11 @@ struct wf_op {
 	int32_t fd;
 	uint32_t flags;
 	int32_t result; /* after completion: >= 0 or a negative errno of the kernel */
+	int32_t fd2;
 	void *memory;
 	void *other;
 	uint64_t size;
-	uint64_t offset;
+	uint64_t offset, offset2;
 	struct wf_fiber *fiber;
 	uint64_t ticket;
 	/* E6: called on the thread that reaped it; NULL: wakes the fiber */
@@ -81,7 +104,8 @@ struct wf_driver {
 	const char *name;
 	unsigned engine; /* WEFT_ENGINE_* */
 
-	/* Makes the engine state of one thread, on that thread. 0 or a negative errno of the kernel. */
+	/* Makes the engine state of one thread, on that thread, and says in thread->operations which codes it carries out, a bit a code. 0 or a
+	 * negative errno of the kernel. */
 	int (*open)(struct wf_thread *thread, const weft_config *config);
 	/* Nothing is in flight. */
 	void (*close)(struct wf_thread *thread);

@@ -210,6 +210,8 @@ static void reset(struct wf_runtime *rt, const weft_config *config, const struct
 	wf_store_rlx64(&rt->outside_spawned, 0);
 	wf_store_rlx64(&rt->virtual_now, VIRTUAL_START);
 	wf_store_rlx32(&rt->watching, 0);
+	wf_store_rlxp(&rt->pool, NULL);
+	wf_store_rlxp(&rt->end_pool, NULL);
 }
 
 int wf_runtime_start(struct wf_runtime **out, const weft_config *config, const struct wf_driver *driver)
@@ -368,6 +370,9 @@ void wf_runtime_stop(struct wf_runtime *rt)
 	/* Wakers of other runtimes may still be between their ticket and their last touch. */
 	while (wf_load_sc32(&rt->references) != 0)
 		wf_futex_wait(&rt->references, wf_load_sc32(&rt->references), wf_clock_now() + 1000000);
+	void (*end_pool)(struct wf_runtime *) = (void (*)(struct wf_runtime *))wf_load_acqp(&rt->end_pool);
+	if (end_pool != NULL)
+		end_pool(rt);
 	wf_monitor_stop(rt);
 	wf_swap_sc32(&rt->leaving, 1);
 	for (uint32_t i = 0; i < rt->worker_count; i++)

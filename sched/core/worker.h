@@ -127,6 +127,7 @@ struct wf_thread {
 	struct wf_worker *worker;
 	const struct wf_driver *driver;
 	void *engine;  /* the driver's state */
+	uint64_t operations; /* the op codes that the engine carries out: bits */
 	uint32_t slot; /* in the runtime's table; named by wf_fiber.op_thread */
 	bool engine_open;
 	struct wf_detached *detached; /* in flight here; w: this thread */

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "sched/core/runtime.h"
+#include "sched/task/pool.h"
 
 _Static_assert(sizeof(weft_worker_stats) == WF_COUNTERS * sizeof(uint64_t),
 	"weft_worker_stats is the list of enum wf_counter, in its order");
@@ -66,5 +67,12 @@ int weft_stats_get(weft_runtime *runtime, weft_stats *stats, weft_worker_stats *
 	stats->stacks_mapped = stacks.slots;
 	stats->stack_bytes_mapped = stacks.bytes;
 	stats->guards_missing = stacks.unguarded;
+	struct wf_pool_stats pool;
+	wf_pool_stats(rt, &pool);
+	stats->offload_threads = pool.threads;
+	stats->offload_queued = pool.queued;
+	stats->offload_jobs = pool.jobs;
+	stats->offload_wait_ns = pool.wait_ns;
+	stats->offload_wait_max_ns = pool.wait_max_ns;
 	return (int)rt->worker_count;
 }
