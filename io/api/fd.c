@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "io/api/entry.h"
@@ -73,9 +74,14 @@ struct wait {
 	bool for_empty; /* until no operation is left; else until RELEASING is over */
 };
 
+static bool busy_locked(const struct wf_fd_entry *entry)
+{
+	return entry->ops != NULL || wf_load_sc32(&entry->use) >= WF_FD_COUNT_ONE; /* FD-1 */
+}
+
 static bool must_wait_locked(const struct wait *wait)
 {
-	return wait->for_empty ? wait->entry->ops != NULL : wait->entry->state == WF_FD_RELEASING;
+	return wait->for_empty ? busy_locked(wait->entry) : wf_fd_state_locked(wait->entry) == WF_FD_RELEASING;
 }
 
 static bool commit_wait(struct wf_worker *w, struct wf_fiber *fiber, uint64_t ticket, void *arg)
@@ -135,38 +141,62 @@ void wf_fd_unlist_locked(struct wf_fd_entry *entry, struct wf_op *op)
 		entry->ops = op->fd_next;
 	if (op->fd_next != NULL)
 		op->fd_next->fd_prev = op->fd_prev;
-	if (entry->state == WF_FD_CLOSING && entry->ops == NULL)
+	if (wf_fd_state_locked(entry) == WF_FD_CLOSING && !busy_locked(entry))
 		wake_all_locked(entry);
+}
+
+void wf_fd_leave_closing(struct wf_fd_entry *entry, uint32_t before)
+{
+	if (before >= 2 * WF_FD_COUNT_ONE)
+		return;
+	wf_lock_acquire(&entry->lock);
+	if (wf_fd_state_locked(entry) == WF_FD_CLOSING && !busy_locked(entry))
+		wake_all_locked(entry);
+	wf_lock_release(&entry->lock);
+}
+
+static bool enter(struct wf_fd_entry *entry, struct wf_op *op, bool *releasing)
+{
+	if (op->hints & WF_OP_COUNTED) {
+		if (wf_fd_enter_counted(entry))
+			return true;
+		wf_fd_leave_counted(entry);
+	}
+	wf_lock_acquire(&entry->lock);
+	enum wf_fd_state state = wf_fd_state_locked(entry);
+	bool open = WF_LIKELY(state == WF_FD_OPEN);
+	if (open) {
+		op->hints &= (uint8_t)~WF_OP_COUNTED;
+		wf_fd_list_locked(entry, op);
+	}
+	*releasing = state == WF_FD_RELEASING; /* C1 */
+	wf_lock_release(&entry->lock);
+	return open;
 }
 
 int wf_fd_enter(struct wf_op *op)
 {
-	struct wf_fd_entry *entry;
-	int error = wf_fd_find(op->fd, &entry);
-	while (error == 0) {
-		wf_lock_acquire(&entry->lock);
-		if (WF_LIKELY(entry->state == WF_FD_OPEN)) {
-			wf_fd_list_locked(entry, op);
-			wf_lock_release(&entry->lock);
-			return 0;
-		}
-		bool releasing = entry->state == WF_FD_RELEASING; /* C1 */
-		wf_lock_release(&entry->lock);
+	struct wf_fd_entry *entry = op->entry;
+	int error = entry == NULL ? wf_fd_find(op->fd, &entry) : 0;
+	op->entry = entry;
+	bool releasing;
+	while (error == 0 && !enter(entry, op, &releasing))
 		error = releasing ? wf_fd_wait_for_release(entry) : -EBADF;
-	}
 	return error;
 }
 
 bool wf_fd_leave(struct wf_op *op, bool more)
 {
-	struct wf_fd_entry *entry;
-	int error = wf_fd_find(op->fd, &entry);
-	WF_CHECK(error == 0);
+	struct wf_fd_entry *entry = op->entry;
+	if (op->hints & WF_OP_COUNTED) {
+		wf_fd_leave_counted(entry);
+		return false;
+	}
 	/* rlx: a hint. */
 	if (op->code == WF_OP_RECV && (wf_load_rlx32(&entry->dry) != 0) == more)
 		wf_store_rlx32(&entry->dry, !more);
 	wf_lock_acquire(&entry->lock);
-	bool closed = entry->state == WF_FD_CLOSING;
+	bool closed = wf_fd_state_locked(entry) == WF_FD_CLOSING;
 	if (closed)
 		wf_and_sc64(&op->fiber->life, ~WF_LIFE_CLOSE); /* C3 */
 	wf_fd_unlist_locked(entry, op);
@@ -180,19 +210,38 @@ bool wf_fd_has_more(int fd)
 	return wf_fd_find(fd, &entry) != 0 || wf_load_rlx32(&entry->dry) == 0; /* rlx: a hint */
 }
 
-int wf_fd_check_offsets(int fd)
+/* 0 and what it is, or a negative errno. */
+static int ask_offsets(int fd, enum wf_fd_offsets *offsets)
 {
-	struct wf_fd_entry *entry;
-	int error = wf_fd_find(fd, &entry);
-	if (error != 0 || WF_LIKELY(wf_load_rlx32(&entry->seekable))) /* rlx: the answer is the descriptor's own */
-		return error;
 	int before = wf_errno_load();
-	if (lseek(fd, 0, SEEK_CUR) < 0)
+	struct stat at;
+	int error = 0;
+	*offsets = WF_FD_SEEKABLE;
+	if (fstat(fd, &at) == 0 && (S_ISREG(at.st_mode) || S_ISBLK(at.st_mode)))
+		*offsets = WF_FD_FILE;
+	else if (lseek(fd, 0, SEEK_CUR) < 0)
 		error = -wf_errno_load();
 	wf_errno_store(before);
-	if (error == 0)
-		wf_store_rlx32(&entry->seekable, 1); /* rlx */
 	return error;
+}
+
+int wf_fd_check_offsets(struct wf_op *op)
+{
+	struct wf_fd_entry *entry;
+	int error = wf_fd_find(op->fd, &entry);
+	if (WF_UNLIKELY(error != 0))
+		return error;
+	enum wf_fd_offsets offsets = wf_load_rlx32(&entry->offsets); /* rlx: the answer is the descriptor's own */
+	if (WF_UNLIKELY(offsets == WF_FD_UNASKED)) {
+		error = ask_offsets(op->fd, &offsets);
+		if (error != 0)
+			return error;
+		wf_store_rlx32(&entry->offsets, offsets); /* rlx */
+	}
+	op->entry = entry;
+	if (offsets == WF_FD_FILE)
+		op->hints |= WF_OP_COUNTED;
+	return 0;
 }
 
 int wf_fd_close_begin(int fd)
@@ -202,17 +251,17 @@ int wf_fd_close_begin(int fd)
 	if (error != 0)
 		return error;
 	wf_lock_acquire(&entry->lock);
-	while (entry->state == WF_FD_RELEASING) { /* C1: the number may be another file's already */
+	while (wf_fd_state_locked(entry) == WF_FD_RELEASING) { /* C1: the number may be another file's already */
 		struct wait wait = {.entry = entry};
 		wf_lock_release(&entry->lock);
 		wf_park(WF_PARK_DEAF, commit_wait, &wait);
 		wf_lock_acquire(&entry->lock);
 	}
-	if (entry->state != WF_FD_OPEN) {
+	if (wf_fd_state_locked(entry) != WF_FD_OPEN) {
 		wf_lock_release(&entry->lock);
 		return -EBADF;
 	}
-	entry->state = WF_FD_CLOSING;
+	wf_add_sc32(&entry->use, WF_FD_CLOSING - WF_FD_OPEN); /* FD-1 */
 	for (struct wf_op *op = entry->ops; op != NULL; op = op->fd_next) { /* C2 */
 		struct wf_fiber *fiber = op->fiber;
 		if (fiber == NULL) {
@@ -222,19 +271,19 @@ int wf_fd_close_begin(int fd)
 		wf_or_sc64(&fiber->life, WF_LIFE_CLOSE); /* WK-1.3, C3 */
 		wf_interrupt(wf_self(), fiber, wf_fiber_generation(wf_load_sc64(&fiber->life)));
 	}
-	bool busy = entry->ops != NULL;
+	bool busy = busy_locked(entry);
 	wf_lock_release(&entry->lock);
 	while (busy) {
 		struct wait wait = {.entry = entry, .for_empty = true};
 		wf_park(WF_PARK_DEAF, commit_wait, &wait);
 		wf_lock_acquire(&entry->lock);
-		busy = entry->ops != NULL;
+		busy = busy_locked(entry);
 		wf_lock_release(&entry->lock);
 	}
 	wf_lock_acquire(&entry->lock);
-	entry->state = WF_FD_RELEASING;
+	wf_add_sc32(&entry->use, WF_FD_RELEASING - WF_FD_CLOSING); /* FD-1 */
 	wf_store_rlx32(&entry->dry, 0); /* rlx: a hint */
-	wf_store_rlx32(&entry->seekable, 0); /* rlx: asked again */
+	wf_store_rlx32(&entry->offsets, WF_FD_UNASKED); /* rlx: asked again */
 	wf_lock_release(&entry->lock);
 	return 0;
 }
@@ -245,7 +294,7 @@ void wf_fd_close_end(int fd)
 	int error = wf_fd_find(fd, &entry);
 	WF_CHECK(error == 0);
 	wf_lock_acquire(&entry->lock);
-	entry->state = WF_FD_OPEN;
+	wf_sub_sc32(&entry->use, WF_FD_RELEASING - WF_FD_OPEN); /* FD-1 */
 	wake_all_locked(entry);
 	wf_lock_release(&entry->lock);
 }

@@ -12,6 +12,9 @@
  *          C2 an operation is in the list from wf_fd_enter to wf_fd_leave, so its fiber lives while the list's lock is held.
  *          C3 LIFE_CLOSE is set and cleared under the entry's lock.
  *          C4 a poll that selects wait on (watch.c) is listed too; it is a detached operation, and has no fiber.
+ *          C5 what ends by itself soon (a read of a regular file) is only counted, by one atomic each at enter and leave; close waits for it.
+ * Order    FD-1 (C5) enter adds to the count and sees the state in the same word; close adds to the state and sees the count: all sc RMWs on one
+ *               word, so one of the two sees the other. Who leaves last while it is closing takes the lock and wakes the closer.
  * Tests    tests/io/close_test.cc
  */
 #ifndef WF_IO_API_FD_H
@@ -26,9 +29,11 @@ bool wf_fd_leave(struct wf_op *op, bool more);
 /* The hint of the last wf_fd_leave. */
 bool wf_fd_has_more(int fd);
 
-/* 0, or -ESPIPE for a pipe or a socket, -EBADF: io_uring would ignore an offset there. Asks the kernel once a descriptor; a number that was given up
- * by a plain close(2), and is a pipe now, is not noticed. */
-int wf_fd_check_offsets(int fd);
+/* Has it offsets, where io_uring would ignore one? WF_FD_FILE too: its operations end by themselves (C5). */
+enum wf_fd_offsets { WF_FD_UNASKED, WF_FD_SEEKABLE, WF_FD_FILE };
+/* Asks the kernel once a descriptor: a number that was given up by plain close(2), and is a pipe now, is not noticed. Sets op->entry, and
+ * WF_OP_COUNTED for a file. 0, -ESPIPE, -EBADF, -EMFILE, -ENOMEM. */
+int wf_fd_check_offsets(struct wf_op *op);
 
 /* The two halves of weft_close around the kernel's close. 0, -EBADF, -EMFILE or -ENOMEM. Parks until no operation is left. */
 int wf_fd_close_begin(int fd);

@@ -22,35 +22,45 @@ static size_t clamp(size_t len)
 	return len < WF_IO_BYTES_MAX ? len : WF_IO_BYTES_MAX;
 }
 
-static ssize_t transfer(enum wf_op_code code, int fd, const void *memory, size_t size, uint64_t offset)
+static ssize_t run(struct wf_op *op)
 {
-	struct wf_op op = {
-		.code = (uint8_t)code, .fd = fd, .memory = (void *)memory, .size = size, .offset = offset};
-	bool in = code == WF_OP_READ || code == WF_OP_READV;
-	return wf_op_run_waiting(&op, in ? POLLIN : POLLOUT);
+	bool in = op->code == WF_OP_READ || op->code == WF_OP_READV;
+	return wf_op_run_waiting(op, in ? POLLIN : POLLOUT);
 }
 
-static ssize_t transfer_at(enum wf_op_code code, int fd, const void *memory, size_t size, off_t offset)
+static ssize_t transfer(enum wf_op_code code, int fd, const void *memory, size_t size)
+{
+	struct wf_op op = {
+		.code = (uint8_t)code, .fd = fd, .memory = (void *)memory, .size = size, .offset = OWN_POSITION};
+	return run(&op);
+}
+
+/* An error found without the kernel; the levels come first all the same. */
+static int refuse(int error)
 {
 	struct wf_worker *w = wf_self();
 	if (w == NULL)
 		return -EPERM;
-	int error = offset < 0 ? -EINVAL : wf_fd_check_offsets(fd); /* IO1 */
-	if (WF_UNLIKELY(error != 0)) {
-		int level = wf_interrupted(w, w->current); /* levels first */
-		return level != 0 ? level : error;
-	}
-	return transfer(code, fd, memory, size, (uint64_t)offset);
+	int level = wf_interrupted(w, w->current);
+	return level != 0 ? level : error;
+}
+
+static ssize_t transfer_at(enum wf_op_code code, int fd, const void *memory, size_t size, off_t offset)
+{
+	struct wf_op op = {
+		.code = (uint8_t)code, .fd = fd, .memory = (void *)memory, .size = size, .offset = (uint64_t)offset};
+	int error = offset < 0 ? -EINVAL : wf_fd_check_offsets(&op); /* IO1 */
+	return WF_LIKELY(error == 0) ? run(&op) : refuse(error);
 }
 
 ssize_t weft_read(int fd, void *buf, size_t len)
 {
-	return transfer(WF_OP_READ, fd, buf, clamp(len), OWN_POSITION);
+	return transfer(WF_OP_READ, fd, buf, clamp(len));
 }
 
 ssize_t weft_write(int fd, const void *buf, size_t len)
 {
-	return transfer(WF_OP_WRITE, fd, buf, clamp(len), OWN_POSITION);
+	return transfer(WF_OP_WRITE, fd, buf, clamp(len));
 }
 
 ssize_t weft_pread(int fd, void *buf, size_t len, off_t offset)
@@ -66,14 +76,9 @@ ssize_t weft_pwrite(int fd, const void *buf, size_t len, off_t offset)
 /* The kernel takes the count as unsigned; what readv(2) refuses is refused here. */
 static ssize_t transfer_vector(enum wf_op_code code, int fd, const struct iovec *vector, int count)
 {
-	struct wf_worker *w = wf_self();
-	if (w == NULL)
-		return -EPERM;
-	if (count < 0 || count > IOV_MAX) {
-		int level = wf_interrupted(w, w->current);
-		return level != 0 ? level : -EINVAL;
-	}
-	return transfer(code, fd, vector, (size_t)count, OWN_POSITION);
+	if (count < 0 || count > IOV_MAX)
+		return refuse(-EINVAL);
+	return transfer(code, fd, vector, (size_t)count);
 }
 
 ssize_t weft_readv(int fd, const struct iovec *vector, int count)

@@ -5,11 +5,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/uio.h>
 
+#include "io/api/entry.h"
 #include "io/api/fd.h"
+#include "sched/base/limits.h"
 #include "sched/base/sanitize.h"
 #include "sched/base/seam.h"
 #include "sched/core/runtime.h"
+#include "sched/sync/wait.h"
 #include "sched/task/pool.h"
 
 WF_OWNER_CODE_BEGIN
@@ -20,8 +24,8 @@ static bool commit_op(struct wf_worker *w, struct wf_fiber *fiber, uint64_t tick
 	op->ticket = ticket;
 	/* rlx: one writer. */
 	wf_store_rlx32(&w->ops_in_flight, wf_load_rlx32(&w->ops_in_flight) + 1);
-	/* Before PARKED, so that whoever finds the fiber parked finds the thread too (WK-1.4). */
-	wf_swap_sc32(&fiber->op_thread, w->thread->slot + 1);
+	/* rlx: PARKED comes after it (WK-1.1), so whoever finds the fiber parked finds the thread too. */
+	wf_store_rlx32(&fiber->op_thread, w->thread->slot + 1);
 	w->thread->driver->submit(w->thread, op);
 	return true;
 }
@@ -121,8 +125,67 @@ static int32_t run(struct wf_op *op, struct wf_op *second, short events)
 	}
 }
 
+/* P5. Would a submission go to the kernel all by itself? Takes from the tick's budget: a fiber that never parks gives way all the same. */
+static bool alone(struct wf_worker *w)
+{
+	/* rlx: an estimate. */
+	return wf_load_rlx32(&w->ready.head) == wf_load_rlx32(&w->ready.tail) && wf_load_rlxp(&w->next) == NULL &&
+		wf_load_rlx64(&w->deque.top) == wf_load_rlx64(&w->deque.bottom) &&
+		!w->thread->driver->pending(w->thread);
+}
+
+static bool read_directly(struct wf_worker *w, struct wf_op *op)
+{
+	struct wf_fd_entry *entry = op->entry;
+	uint32_t cold = wf_load_rlx32(&entry->cold); /* rlx: a hint */
+	if (cold != 0) {
+		wf_store_rlx32(&entry->cold, cold - 1);
+		return false;
+	}
+	bool waits = w->rt->driver->engine == WEFT_ENGINE_URING;
+	if (w->budget <= 1 || (waits && !alone(w)))
+		return false;
+	w->budget--;
+	struct iovec vector = {.iov_base = op->memory, .iov_len = op->size};
+	int saved = wf_errno_load();
+	ssize_t n = preadv2(op->fd, &vector, 1, (off_t)op->offset, RWF_NOWAIT);
+	if (n < 0)
+		wf_store_rlx32(&entry->cold, wf_errno_load() == EAGAIN ? WF_COLD_READS : WF_COLD_FILE); /* rlx */
+	wf_errno_store(saved);
+	op->result = (int32_t)n;
+	/* What is short may be the end of the file, or of what is in memory. */
+	return n == 0 || (n > 0 && (uint64_t)n == op->size);
+}
+
+/* The same for what is most often asked of a file, without what can only happen elsewhere: nothing to wait for, no second descriptor, no
+ * close that interrupts. False: the long way. */
+static bool run_counted(struct wf_op *op)
+{
+	struct wf_worker *w = wf_self();
+	if (w == NULL || !(op->hints & WF_OP_COUNTED) || !(w->thread->operations & UINT64_C(1) << op->code) ||
+		wf_wait_levels() != 0)
+		return false;
+	struct wf_fd_entry *entry = op->entry;
+	if (!wf_fd_enter_counted(entry)) {
+		wf_fd_leave_counted(entry);
+		return false;
+	}
+	if (op->code == WF_OP_READ && read_directly(w, op)) {
+		wf_fd_leave_counted(entry);
+		return true;
+	}
+	struct wf_fiber *fiber = w->current;
+	op->fiber = fiber;
+	park_in(fiber, op, wf_park_masks(fiber));
+	wf_fd_leave_counted(entry);
+	return WF_LIKELY(op->result != -ECANCELED && op->result != -EINTR && op->result != -EAGAIN &&
+		op->result != WF_OP_BLOCKS);
+}
+
 int32_t wf_op_run_waiting(struct wf_op *op, short events)
 {
+	if (run_counted(op))
+		return op->result;
 	return run(op, NULL, events);
 }
 

@@ -8,6 +8,9 @@
  *          P3 -EAGAIN of a descriptor set O_NONBLOCK is waited out, unless the call asked for MSG_DONTWAIT.
  *          P4 an operation on two descriptors is listed at both, so that closing either ends it. AT_FDCWD and other negative numbers are listed
  *             nowhere: there is nothing to close, and the kernel says what is wrong.
+ *          P5 a read of a file that would be submitted alone is tried by the plain call first, if it need not wait for the disk: one system call either
+ *             way, and no park. The same with the epoll engine, where the other way is a thread of the pool. Where the data was not in
+ *             memory the next reads are not tried.
  * Tests    tests/io
  */
 #ifndef WF_IO_API_OP_H

@@ -38,7 +38,7 @@ static void poll_over(struct wf_worker *w, struct wf_op *op, int32_t result)
 	wf_lock_acquire(&entry->lock);
 	wf_detached_ended(&d->poll);
 	d->armed = false;
-	bool closed = result == -ECANCELED && entry->state == WF_FD_CLOSING;
+	bool closed = result == -ECANCELED && wf_fd_state_locked(entry) == WF_FD_CLOSING;
 	int status = closed ? -ECANCELED : -EAGAIN; /* WA3, WA2 */
 	while ((waiter = wf_waiters_win_first(&d->waiters)) != NULL) {
 		waiter->status = status;
@@ -56,7 +56,7 @@ static void review(struct wf_worker *w, struct wf_detached *detached)
 	struct direction *d = (struct direction *)detached;
 	struct wf_fd_entry *entry = d->entry;
 	wf_lock_acquire(&entry->lock);
-	if (d->armed && (d->waiters == NULL || entry->state == WF_FD_CLOSING)) {
+	if (d->armed && (d->waiters == NULL || wf_fd_state_locked(entry) == WF_FD_CLOSING)) {
 		if (wf_load_acqp(&detached->thread) == w->thread)
 			w->thread->driver->cancel(w->thread, &detached->op);
 		else
@@ -82,8 +82,8 @@ static int make_watch_locked(struct wf_fd_entry *entry)
 
 static int link_locked(struct wf_fd_entry *entry, struct wf_waiter *node, int fd, bool to_write)
 {
-	if (entry->state != WF_FD_OPEN)
-		return entry->state == WF_FD_CLOSING ? -EBADF : -EAGAIN;
+	if (wf_fd_state_locked(entry) != WF_FD_OPEN)
+		return wf_fd_state_locked(entry) == WF_FD_CLOSING ? -EBADF : -EAGAIN;
 	int error = make_watch_locked(entry);
 	if (error != 0)
 		return error;
@@ -140,7 +140,7 @@ static int settle(const weft_case *cases, size_t count)
 		int error = wf_fd_find(cases[i].fd, &entry);
 		while (error == 0) {
 			wf_lock_acquire(&entry->lock);
-			bool releasing = entry->state == WF_FD_RELEASING;
+			bool releasing = wf_fd_state_locked(entry) == WF_FD_RELEASING;
 			wf_lock_release(&entry->lock);
 			if (!releasing)
 				break;

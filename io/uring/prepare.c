@@ -60,12 +60,6 @@ static void prepare_transfer(struct io_uring_sqe *sqe, const struct wf_op *op, b
 	unsigned size = (unsigned)op->size;
 	int flags = (int)op->flags;
 	switch ((enum wf_op_code)op->code) {
-	case WF_OP_READ:
-		io_uring_prep_read(sqe, op->fd, op->memory, size, op->offset);
-		return;
-	case WF_OP_WRITE:
-		io_uring_prep_write(sqe, op->fd, op->memory, size, op->offset);
-		return;
 	case WF_OP_READV:
 		io_uring_prep_readv(sqe, op->fd, op->memory, size, op->offset);
 		return;
@@ -151,11 +145,9 @@ static void prepare_waitid(struct io_uring_sqe *sqe, const struct wf_op *op)
 	sqe->file_index = op->flags;
 }
 
-void wf_uring_prepare(struct io_uring_sqe *sqe, const struct wf_op *op, bool poll_first)
+void wf_uring_prepare_other(struct io_uring_sqe *sqe, const struct wf_op *op, bool poll_first)
 {
 	switch ((enum wf_op_code)op->code) {
-	case WF_OP_READ:
-	case WF_OP_WRITE:
 	case WF_OP_READV:
 	case WF_OP_WRITEV:
 	case WF_OP_RECV:
@@ -203,6 +195,8 @@ void wf_uring_prepare(struct io_uring_sqe *sqe, const struct wf_op *op, bool pol
 	case WF_OP_WAITID:
 		prepare_waitid(sqe, op);
 		return;
+	case WF_OP_READ:
+	case WF_OP_WRITE:
 	case WF_OP_CODES:
 		break;
 	}

@@ -17,8 +17,18 @@ WF_OWNER_CODE_BEGIN
 
 /* The operations that the ring takes, a bit a code. */
 uint64_t wf_uring_offered(struct io_uring *ring);
-/* `poll_first`: the kernel knows IORING_RECVSEND_POLL_FIRST. Leaves user_data to the caller. */
-void wf_uring_prepare(struct io_uring_sqe *sqe, const struct wf_op *op, bool poll_first);
+/* All but reads and writes. `poll_first`: the kernel knows IORING_RECVSEND_POLL_FIRST. Leaves user_data to the caller. */
+void wf_uring_prepare_other(struct io_uring_sqe *sqe, const struct wf_op *op, bool poll_first);
+
+static inline void wf_uring_prepare(struct io_uring_sqe *sqe, const struct wf_op *op, bool poll_first)
+{
+	if (op->code == WF_OP_READ)
+		io_uring_prep_read(sqe, op->fd, op->memory, (unsigned)op->size, op->offset);
+	else if (op->code == WF_OP_WRITE)
+		io_uring_prep_write(sqe, op->fd, op->memory, (unsigned)op->size, op->offset);
+	else
+		wf_uring_prepare_other(sqe, op, poll_first);
+}
 
 WF_OWNER_CODE_END
 

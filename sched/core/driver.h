@@ -65,6 +65,7 @@ enum wf_op_code {
 
 /* Hints. */
 #define WF_OP_POLL_FIRST 1u /* the first try would fail: wait for readiness at once */
+#define WF_OP_COUNTED 2u    /* io/api's: ends by itself, so it is counted at its descriptor, not listed (C5 of fd.h) */
 
 struct wf_op {
 	uint8_t code; /* enum wf_op_code */
@@ -85,7 +86,8 @@ struct wf_op {
 	uint32_t slot;
 	uint32_t cancel_asked;
 	struct wf_op *next; /* waiting for room in the ring */
-	/* io/api's: the operations of one descriptor, under its lock */
+	/* io/api's: the descriptor's entry, and its other operations, under its lock */
+	void *entry;
 	struct wf_op *fd_next, *fd_prev;
 };
 

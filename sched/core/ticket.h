@@ -122,6 +122,17 @@ static inline bool wf_ticket_win(wf_a64 *word, uint64_t ticket)
 	}
 }
 
+/* For a park that only its own committer may end, later, and nobody else may win: an operation's completion. True: the fiber is the
+ * caller's to push. */
+static inline bool wf_ticket_end(wf_a64 *word, uint64_t ticket)
+{
+	/* rlx: this thread has written PARKED itself; who asks for an interrupt does not write here (T5). */
+	if (wf_load_rlx64(word) != wf_ticket_with(ticket, WF_PARKED))
+		return false;
+	wf_store_rel64(word, wf_ticket_with(ticket, WF_READY)); /* TK-2 */
+	return true;
+}
+
 /* The winner has finished with the fiber. */
 static inline enum wf_ticket_act wf_ticket_done(wf_a64 *word, uint64_t ticket)
 {

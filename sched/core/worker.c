@@ -90,8 +90,10 @@ void wf_op_complete(struct wf_worker *w, struct wf_op *op, int32_t result)
 	wf_bump(w, WF_COMPLETIONS, 1);
 	wf_store_rlx32(&fiber->op_thread,
 		0); /* rlx: a canceller that still reads the old value is told so by the box */
-	bool won = wf_wake(w, fiber, ticket, WF_WAKE_OK); /* E5: op may be gone from here */
-	WF_CHECK(won); /* nobody else wakes a fiber from an operation (law 4) */
+	fiber->wake_code = WF_WAKE_OK;
+	bool ended = wf_ticket_end(&fiber->word, ticket); /* E5: op may be gone from here */
+	WF_CHECK(ended); /* nobody else wakes a fiber from an operation (law 4) */
+	wf_make_ready(w, fiber, true);
 }
 
 /* Cancel requests of other threads for operations on this thread's engine. */
