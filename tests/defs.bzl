@@ -5,6 +5,7 @@ _LAYERS = [
     "//include",
     "//io/api",
     "//io/boot",
+    "//io/epoll",
     "//io/uring",
     "//sched/base",
     "//sched/core",

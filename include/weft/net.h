@@ -46,6 +46,46 @@ struct addrinfo; /* of <netdb.h> */
  */
 WEFT_API ssize_t weft_recv(int fd, void *buf, size_t len, int flags);
 
+/* Received bytes in a buffer that weft lends. */
+typedef struct weft_slice {
+	void *data;	 /* may be written to; NULL when nothing is lent */
+	size_t len;	 /* bytes received */
+	uint64_t opaque; /* weft's */
+} weft_slice;
+
+/**
+ * weft_recv_borrow - receive into a buffer that is lent when data has come.
+ * @fd     socket. Borrowed, as for weft_recv().
+ * @slice  where to put what was received; it is the caller's until weft_slice_return(), and with
+ *         nothing lent all zero.
+ *
+ * Who waits holds no buffer: ten thousand idle connections cost their fibers alone. A slice holds
+ * up to 16 KiB; when the worker's buffers are all lent, one comes from the heap. Slices may be
+ * kept, handed on, and given back in any order, also after the runtime has ended.
+ *
+ * Context  fiber. Parks yes. Cancel point yes. errno untouched. May return on another thread.
+ * Cost     as weft_recv(); no allocation while the worker has buffers.
+ * Returns  bytes received; 0 when the peer of a stream has sent its last.
+ * Errors   those of weft_recv(); -EINVAL @slice is NULL; -ENOMEM (weft)
+ * Example  weft_slice slice;
+ *          while (weft_recv_borrow(fd, &slice) > 0) {
+ *                  weft_send_full(fd, slice.data, slice.len, 0);
+ *                  weft_slice_return(&slice);
+ *          }
+ */
+WEFT_API ssize_t weft_recv_borrow(int fd, weft_slice *slice);
+
+/**
+ * weft_slice_return - give a lent buffer back.
+ * @slice  of weft_recv_borrow(); NULL or all zero is fine. Zeroed, so that a second call does
+ *         nothing; a copy of it given back once more ends the process with a line that says so.
+ *
+ * Context  any thread. Parks no. Cancel point no. errno untouched.
+ * Cost     one atomic list operation.
+ * Example  weft_slice_return(&slice);
+ */
+WEFT_API void weft_slice_return(weft_slice *slice);
+
 /**
  * weft_send - send bytes or a message on a connected socket.
  * @fd     socket. Borrowed, as for weft_recv().

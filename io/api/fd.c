@@ -10,6 +10,7 @@
 #include "io/api/entry.h"
 #include "io/api/op.h"
 #include "sched/base/alloc.h"
+#include "sched/base/limits.h"
 #include "sched/base/sanitize.h"
 #include "sched/core/runtime.h"
 
@@ -71,7 +72,8 @@ static void wake_all_locked(struct wf_fd_entry *entry)
 struct wait {
 	struct wf_fd_entry *entry;
 	struct wf_fd_waiter waiter;
-	bool for_empty; /* until no operation is left; else until RELEASING is over */
+	bool for_empty;	     /* until no operation is left; else until RELEASING is over */
+	struct wf_op *mover; /* or until it has the file's position */
 };
 
 static bool busy_locked(const struct wf_fd_entry *entry)
@@ -81,7 +83,13 @@ static bool busy_locked(const struct wf_fd_entry *entry)
 
 static bool must_wait_locked(const struct wait *wait)
 {
-	return wait->for_empty ? busy_locked(wait->entry) : wf_fd_state_locked(wait->entry) == WF_FD_RELEASING;
+	if (wait->mover != NULL) {
+		if (wait->entry->mover == NULL)
+			wait->entry->mover = wait->mover;
+		return wait->entry->mover != wait->mover;
+	}
+	return wait->for_empty ? busy_locked(wait->entry)
+			       : wf_fd_state_locked(wait->entry) == WF_FD_RELEASING;
 }
 
 static bool commit_wait(struct wf_worker *w, struct wf_fiber *fiber, uint64_t ticket, void *arg)
@@ -168,10 +176,40 @@ static bool enter(struct wf_fd_entry *entry, struct wf_op *op, bool *releasing)
 	if (open) {
 		op->hints &= (uint8_t)~WF_OP_COUNTED;
 		wf_fd_list_locked(entry, op);
+		if ((op->hints & WF_OP_MOVES) && entry->mover == NULL)
+			entry->mover = op; /* C6 */
 	}
 	*releasing = state == WF_FD_RELEASING; /* C1 */
 	wf_lock_release(&entry->lock);
 	return open;
+}
+
+/* C6. Looks afresh whether it is a file, and not something that one would wait for while the other holds it: the number may have been given up by a
+ * plain close(2) since it was one. */
+static int wait_for_position(struct wf_fd_entry *entry, struct wf_op *op)
+{
+	struct stat at;
+	int before = wf_errno_load();
+	bool file = wf_load_rlx32(&entry->offsets) != WF_FD_OTHER && fstat(op->fd, &at) == 0 &&
+		S_ISREG(at.st_mode); /* rlx: a hint */
+	wf_errno_store(before);
+	if (!file)
+		return 0;
+	int error = 0;
+	while (error == 0) {
+		struct wait wait = {.entry = entry, .mover = op};
+		if (wf_park(wf_park_masks(op->fiber), commit_wait, &wait) != WF_WAKE_OK)
+			unlink_waiter(entry, &wait.waiter);
+		wf_lock_acquire(&entry->lock);
+		bool mine = entry->mover == op;
+		bool closing = wf_fd_state_locked(entry) == WF_FD_CLOSING;
+		wf_lock_release(&entry->lock);
+		if (mine)
+			return 0;
+		error = closing ? -ECANCELED : wf_interrupted(wf_self(), op->fiber);
+	}
+	wf_fd_leave(op, false);
+	return error;
 }
 
 int wf_fd_enter(struct wf_op *op)
@@ -182,6 +220,8 @@ int wf_fd_enter(struct wf_op *op)
 	bool releasing;
 	while (error == 0 && !enter(entry, op, &releasing))
 		error = releasing ? wf_fd_wait_for_release(entry) : -EBADF;
+	if (error == 0 && (op->hints & WF_OP_MOVES) && WF_UNLIKELY(entry->mover != op))
+		error = wait_for_position(entry, op);
 	return error;
 }
 
@@ -200,6 +240,10 @@ bool wf_fd_leave(struct wf_op *op, bool more)
 	if (closed)
 		wf_and_sc64(&op->fiber->life, ~WF_LIFE_CLOSE); /* C3 */
 	wf_fd_unlist_locked(entry, op);
+	if (entry->mover == op) {
+		entry->mover = NULL;
+		wake_all_locked(entry); /* C6 */
+	}
 	wf_lock_release(&entry->lock);
 	return closed;
 }
@@ -210,18 +254,32 @@ bool wf_fd_has_more(int fd)
 	return wf_fd_find(fd, &entry) != 0 || wf_load_rlx32(&entry->dry) == 0; /* rlx: a hint */
 }
 
+/* Which tick of which worker. */
+static uint32_t stamp(const struct wf_worker *w)
+{
+	return (uint32_t)wf_load_rlx64(&w->counter[WF_ENTERS]) << 8 | (w->index & 0xff); /* rlx: its own */
+}
+
 /* 0 and what it is, or a negative errno. */
-static int ask_offsets(int fd, enum wf_fd_offsets *offsets)
+static int ask_offsets(struct wf_fd_entry *entry, int fd, enum wf_fd_offsets *offsets)
 {
 	int before = wf_errno_load();
 	struct stat at;
 	int error = 0;
-	*offsets = WF_FD_SEEKABLE;
+	*offsets = WF_FD_OTHER;
 	if (fstat(fd, &at) == 0 && (S_ISREG(at.st_mode) || S_ISBLK(at.st_mode)))
 		*offsets = WF_FD_FILE;
 	else if (lseek(fd, 0, SEEK_CUR) < 0)
 		error = -wf_errno_load();
+	else if (pread(fd, NULL, 0, 0) < 0 && wf_errno_load() == ESPIPE)
+		error = -ESPIPE; /* an eventfd can be sought, and has no offsets */
+	bool first = wf_load_rlx32(&entry->offsets) != *offsets;
+	if (*offsets == WF_FD_FILE && first) /* P5: with O_DIRECT the direct try would wait for the disk */
+		wf_store_rlx32(&entry->cold, fcntl(fd, F_GETFL) & O_DIRECT ? WF_COLD_FILE : 0);
 	wf_errno_store(before);
+	wf_store_rlx32(&entry->offsets,
+		error == -EBADF ? WF_FD_UNASKED : *offsets); /* rlx: the answer is the descriptor's own */
+	wf_store_rlx32(&entry->asked, stamp(wf_self()));
 	return error;
 }
 
@@ -231,17 +289,53 @@ int wf_fd_check_offsets(struct wf_op *op)
 	int error = wf_fd_find(op->fd, &entry);
 	if (WF_UNLIKELY(error != 0))
 		return error;
-	enum wf_fd_offsets offsets = wf_load_rlx32(&entry->offsets); /* rlx: the answer is the descriptor's own */
-	if (WF_UNLIKELY(offsets == WF_FD_UNASKED)) {
-		error = ask_offsets(op->fd, &offsets);
+	enum wf_fd_offsets offsets = wf_load_rlx32(&entry->offsets); /* rlx */
+	if (WF_UNLIKELY(offsets != WF_FD_FILE)) {
+		error = ask_offsets(entry, op->fd, &offsets);
 		if (error != 0)
 			return error;
-		wf_store_rlx32(&entry->offsets, offsets); /* rlx */
 	}
 	op->entry = entry;
 	if (offsets == WF_FD_FILE)
 		op->hints |= WF_OP_COUNTED;
 	return 0;
+}
+
+int wf_fd_check_file(struct wf_op *op)
+{
+	struct wf_fd_entry *entry = op->entry;
+	if (WF_LIKELY(wf_load_rlx32(&entry->asked) == stamp(wf_self()))) /* rlx */
+		return 0;
+	enum wf_fd_offsets offsets;
+	int error = ask_offsets(entry, op->fd, &offsets);
+	if (offsets != WF_FD_FILE)
+		op->hints &= (uint8_t)~WF_OP_COUNTED;
+	return error;
+}
+
+int64_t wf_fd_position(struct wf_op *op)
+{
+	struct wf_fd_entry *entry = op->entry;
+	enum wf_fd_offsets offsets = entry == NULL ? WF_FD_OTHER : wf_load_rlx32(&entry->offsets); /* rlx */
+	if (WF_UNLIKELY(offsets == WF_FD_UNASKED))
+		ask_offsets(entry, op->fd, &offsets);
+	if (offsets != WF_FD_FILE)
+		return -1;
+	int before = wf_errno_load();
+	off_t at = lseek(op->fd, 0, SEEK_CUR);
+	wf_errno_store(before);
+	return at;
+}
+
+void wf_fd_moved(const struct wf_op *op, int64_t from, int32_t by)
+{
+	int before = wf_errno_load();
+	if (lseek(op->fd, 0, SEEK_CUR) == from) {
+		bool wrote = op->code == WF_OP_WRITE || op->code == WF_OP_WRITEV;
+		bool at_end = wrote && (fcntl(op->fd, F_GETFL) & O_APPEND);
+		lseek(op->fd, at_end ? 0 : from + by, at_end ? SEEK_END : SEEK_SET);
+	}
+	wf_errno_store(before);
 }
 
 int wf_fd_close_begin(int fd)
@@ -261,7 +355,7 @@ int wf_fd_close_begin(int fd)
 		wf_lock_release(&entry->lock);
 		return -EBADF;
 	}
-	wf_add_sc32(&entry->use, WF_FD_CLOSING - WF_FD_OPEN); /* FD-1 */
+	wf_add_sc32(&entry->use, WF_FD_CLOSING - WF_FD_OPEN);		    /* FD-1 */
 	for (struct wf_op *op = entry->ops; op != NULL; op = op->fd_next) { /* C2 */
 		struct wf_fiber *fiber = op->fiber;
 		if (fiber == NULL) {
@@ -282,8 +376,8 @@ int wf_fd_close_begin(int fd)
 	}
 	wf_lock_acquire(&entry->lock);
 	wf_add_sc32(&entry->use, WF_FD_RELEASING - WF_FD_CLOSING); /* FD-1 */
-	wf_store_rlx32(&entry->dry, 0); /* rlx: a hint */
-	wf_store_rlx32(&entry->offsets, WF_FD_UNASKED); /* rlx: asked again */
+	wf_store_rlx32(&entry->dry, 0);				   /* rlx: a hint */
+	wf_store_rlx32(&entry->offsets, WF_FD_UNASKED);		   /* rlx: asked again */
 	wf_lock_release(&entry->lock);
 	return 0;
 }

@@ -13,6 +13,8 @@
  *          C3 LIFE_CLOSE is set and cleared under the entry's lock.
  *          C4 a poll that selects wait on (watch.c) is listed too; it is a detached operation, and has no fiber.
  *          C5 what ends by itself soon (a read of a regular file) is only counted, by one atomic each at enter and leave; close waits for it.
+ *          C6 of the operations that read and move a file's own position one at a time is under way, the others wait while they are listed: the ring
+ *             would let two of them begin at the same place. (The system calls have a lock for that.) Of other descriptors nobody waits.
  * Order    FD-1 (C5) enter adds to the count and sees the state in the same word; close adds to the state and sees the count: all sc RMWs on one
  *               word, so one of the two sees the other. Who leaves last while it is closing takes the lock and wakes the closer.
  * Tests    tests/io/close_test.cc
@@ -29,11 +31,18 @@ bool wf_fd_leave(struct wf_op *op, bool more);
 /* The hint of the last wf_fd_leave. */
 bool wf_fd_has_more(int fd);
 
-/* Has it offsets, where io_uring would ignore one? WF_FD_FILE too: its operations end by themselves (C5). */
-enum wf_fd_offsets { WF_FD_UNASKED, WF_FD_SEEKABLE, WF_FD_FILE };
-/* Asks the kernel once a descriptor: a number that was given up by plain close(2), and is a pipe now, is not noticed. Sets op->entry, and
- * WF_OP_COUNTED for a file. 0, -ESPIPE, -EBADF, -EMFILE, -ENOMEM. */
+/* Has it offsets, where io_uring would ignore one? WF_FD_FILE too: its operations end by themselves (C5). What it was once is a hint only: the number
+ * may have been given up by plain close(2) since, and be a pipe now. */
+enum wf_fd_offsets { WF_FD_UNASKED, WF_FD_OTHER, WF_FD_FILE };
+/* For an operation with an offset. Sets op->entry, and WF_OP_COUNTED for what was a file when it was last asked. 0, -ESPIPE, -EBADF, -EMFILE, -ENOMEM. */
 int wf_fd_check_offsets(struct wf_op *op);
+/* Of a COUNTED one, before it is submitted: asks again, once a tick of the worker: what a number stands for changes between two system calls of
+ * a program, and a fiber that parked meanwhile is in another tick. 0, or -ESPIPE, -EBADF. */
+int wf_fd_check_file(struct wf_op *op);
+/* Where an operation that reads and moves the file's position (WF_OP_MOVES) begins; -1: it is no file. And after it: the ring leaves the position
+ * as it was when the disk answered later (O_DIRECT), or only a part was written (a full disk). Not parking. */
+int64_t wf_fd_position(struct wf_op *op);
+void wf_fd_moved(const struct wf_op *op, int64_t from, int32_t by);
 
 /* The two halves of weft_close around the kernel's close. 0, -EBADF, -EMFILE or -ENOMEM. Parks until no operation is left. */
 int wf_fd_close_begin(int fd);

@@ -5,21 +5,12 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <weft/fs.h>
 #include <weft/io.h>
 
 #include "io/api/op.h"
-#include "sched/core/worker.h"
-
-/* An error found without the kernel; the levels come first all the same. */
-static int refuse(int error)
-{
-	struct wf_worker *w = wf_self();
-	if (w == NULL)
-		return -EPERM;
-	int level = wf_interrupted(w, w->current);
-	return level != 0 ? level : error;
-}
+#include "sched/base/limits.h"
 
 int weft_openat(int dir, const char *path, int flags, mode_t mode)
 {
@@ -46,7 +37,7 @@ int weft_fdatasync(int fd)
 int weft_fallocate(int fd, int mode, off_t offset, off_t len)
 {
 	if (offset < 0 || len <= 0)
-		return refuse(-EINVAL);
+		return wf_op_refuse(-EINVAL);
 	struct wf_op op = {.code = WF_OP_FALLOCATE,
 		.fd = fd,
 		.flags = (uint32_t)mode,
@@ -58,13 +49,15 @@ int weft_fallocate(int fd, int mode, off_t offset, off_t len)
 int weft_ftruncate(int fd, off_t len)
 {
 	if (len < 0)
-		return refuse(-EINVAL);
+		return wf_op_refuse(-EINVAL);
 	struct wf_op op = {.code = WF_OP_FTRUNCATE, .fd = fd, .size = (uint64_t)len};
 	return wf_op_run(&op);
 }
 
 int weft_statx(int dir, const char *path, int flags, unsigned mask, struct statx *out)
 {
+	if (path == NULL && (flags & AT_EMPTY_PATH))
+		path = ""; /* statx(2) takes either, the ring does not */
 	struct wf_op op = {.code = WF_OP_STATX,
 		.fd = dir,
 		.memory = (void *)path,
@@ -115,8 +108,29 @@ int weft_symlinkat(const char *target, int dir, const char *path)
 	return wf_op_run(&op);
 }
 
+/* waitid(2) says EAGAIN of an O_NONBLOCK pidfd whose process goes on; the ring says 0, and leaves the information empty. */
+static int32_t wait_parts(struct wf_op *op)
+{
+	weft_ns pause = WF_RETRY_NS;
+	for (;;) {
+		siginfo_t *info = op->other;
+		info->si_signo = 0;
+		int32_t result = wf_op_part(op, 0);
+		bool not_now = result == -EAGAIN || (result == 0 && info->si_signo == 0);
+		if (!not_now)
+			return result;
+		struct wf_op poll = {.code = WF_OP_POLL, .fd = op->fd, .flags = POLLIN};
+		/* Readable means ended; a stop cannot be waited for in that way. */
+		result = op->flags & (WSTOPPED | WCONTINUED) ? wf_op_pause(&pause)
+							     : wf_op_part(&poll, 0);
+		if (result < 0)
+			return result;
+	}
+}
+
 int weft_waitid(idtype_t type, id_t id, siginfo_t *info, int options)
 {
+	siginfo_t own;
 	struct wf_op op = {.code = WF_OP_WAITID,
 		.fd = type == P_PIDFD ? (int)id : -1,
 		.offset = id,
@@ -125,5 +139,9 @@ int weft_waitid(idtype_t type, id_t id, siginfo_t *info, int options)
 		.other = info};
 	if (options & WNOHANG)
 		return wf_op_run_direct(&op);
-	return wf_op_run(&op);
+	if (type != P_PIDFD)
+		return wf_op_run(&op);
+	if (info == NULL)
+		op.other = &own;
+	return wf_op_run_parts(&op, wait_parts, false);
 }

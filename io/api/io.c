@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <weft/io.h>
 
@@ -22,35 +23,46 @@ static size_t clamp(size_t len)
 	return len < WF_IO_BYTES_MAX ? len : WF_IO_BYTES_MAX;
 }
 
+/* The ring says 0 to no bytes, whatever it is; the system call asks the file. */
+static bool asks_for_nothing(const struct wf_op *op)
+{
+	if (WF_LIKELY(op->size != 0))
+		return false;
+	struct stat at;
+	int saved = wf_errno_load();
+	bool may_wait = fstat(op->fd, &at) == 0 && S_ISSOCK(at.st_mode); /* for room for an empty datagram */
+	wf_errno_store(saved);
+	return !may_wait;
+}
+
 static ssize_t run(struct wf_op *op)
 {
+	if (asks_for_nothing(op))
+		return wf_op_run_direct(op);
 	bool in = op->code == WF_OP_READ || op->code == WF_OP_READV;
 	return wf_op_run_waiting(op, in ? POLLIN : POLLOUT);
 }
 
 static ssize_t transfer(enum wf_op_code code, int fd, const void *memory, size_t size)
 {
-	struct wf_op op = {
-		.code = (uint8_t)code, .fd = fd, .memory = (void *)memory, .size = size, .offset = OWN_POSITION};
+	struct wf_op op = {.code = (uint8_t)code,
+		.hints = WF_OP_MOVES,
+		.fd = fd,
+		.memory = (void *)memory,
+		.size = size,
+		.offset = OWN_POSITION};
 	return run(&op);
-}
-
-/* An error found without the kernel; the levels come first all the same. */
-static int refuse(int error)
-{
-	struct wf_worker *w = wf_self();
-	if (w == NULL)
-		return -EPERM;
-	int level = wf_interrupted(w, w->current);
-	return level != 0 ? level : error;
 }
 
 static ssize_t transfer_at(enum wf_op_code code, int fd, const void *memory, size_t size, off_t offset)
 {
-	struct wf_op op = {
-		.code = (uint8_t)code, .fd = fd, .memory = (void *)memory, .size = size, .offset = (uint64_t)offset};
+	struct wf_op op = {.code = (uint8_t)code,
+		.fd = fd,
+		.memory = (void *)memory,
+		.size = size,
+		.offset = (uint64_t)offset};
 	int error = offset < 0 ? -EINVAL : wf_fd_check_offsets(&op); /* IO1 */
-	return WF_LIKELY(error == 0) ? run(&op) : refuse(error);
+	return WF_LIKELY(error == 0) ? run(&op) : wf_op_refuse(error);
 }
 
 ssize_t weft_read(int fd, void *buf, size_t len)
@@ -77,7 +89,7 @@ ssize_t weft_pwrite(int fd, const void *buf, size_t len, off_t offset)
 static ssize_t transfer_vector(enum wf_op_code code, int fd, const struct iovec *vector, int count)
 {
 	if (count < 0 || count > IOV_MAX)
-		return refuse(-EINVAL);
+		return wf_op_refuse(-EINVAL);
 	return transfer(code, fd, vector, (size_t)count);
 }
 

@@ -3,6 +3,9 @@
  *
  * Rules    RCV a receive is submitted with "wait for readiness first", because most receives find nothing yet; where the last
  *          one filled its buffer, more is probably there, and the plain call is tried first (LIMITS.md section 2).
+ *          SND a send is submitted with MSG_DONTWAIT, and tried again when there is room (P3). Left to wait by itself in the ring, a datagram on a
+ *          Unix socket goes out empty when it is tried again (Linux 6.18), and where the peer has sent its last the kernel takes a thread a
+ *          send, for its own poll does not tell that from room.
  */
 #include <errno.h>
 #include <limits.h>
@@ -45,7 +48,7 @@ ssize_t weft_send(int fd, const void *buf, size_t len, int flags)
 		.fd = fd,
 		.memory = (void *)buf,
 		.size = clamp(len),
-		.flags = (uint32_t)flags | MSG_NOSIGNAL};
+		.flags = (uint32_t)flags | MSG_NOSIGNAL | MSG_DONTWAIT}; /* SND */
 	if (flags & MSG_DONTWAIT)
 		return wf_op_run_direct(&op);
 	return wf_op_run_waiting(&op, POLLOUT);
@@ -67,7 +70,7 @@ ssize_t weft_sendmsg(int fd, const struct msghdr *message, int flags)
 	struct wf_op op = {.code = WF_OP_SENDMSG,
 		.fd = fd,
 		.memory = (void *)message,
-		.flags = (uint32_t)flags | MSG_NOSIGNAL};
+		.flags = (uint32_t)flags | MSG_NOSIGNAL | MSG_DONTWAIT}; /* SND */
 	if (flags & MSG_DONTWAIT)
 		return wf_op_run_direct(&op);
 	return wf_op_run_waiting(&op, POLLOUT);
@@ -78,18 +81,23 @@ ssize_t weft_recvfrom(int fd, void *buf, size_t len, int flags, struct sockaddr 
 	struct iovec vector = {.iov_base = buf, .iov_len = clamp(len)};
 	if (from != NULL && size == NULL)
 		return weft_recvmsg(fd, NULL, flags); /* -EFAULT, or what comes before it */
-	struct msghdr message = {
-		.msg_name = from, .msg_namelen = from != NULL ? *size : 0, .msg_iov = &vector, .msg_iovlen = 1};
+	struct msghdr message = {.msg_name = from,
+		.msg_namelen = from != NULL ? *size : 0,
+		.msg_iov = &vector,
+		.msg_iovlen = 1};
 	ssize_t n = weft_recvmsg(fd, &message, flags);
 	if (n >= 0 && from != NULL)
 		*size = message.msg_namelen;
 	return n;
 }
 
-ssize_t weft_sendto(int fd, const void *buf, size_t len, int flags, const struct sockaddr *to, socklen_t size)
+ssize_t weft_sendto(
+	int fd, const void *buf, size_t len, int flags, const struct sockaddr *to, socklen_t size)
 {
 	if (to == NULL)
 		return weft_send(fd, buf, len, flags);
+	if (size > sizeof(struct sockaddr_storage)) /* sendmsg(2) would cut it */
+		return wf_op_refuse(-EINVAL);
 	struct iovec vector = {.iov_base = (void *)buf, .iov_len = clamp(len)};
 	struct msghdr message = {
 		.msg_name = (void *)to, .msg_namelen = size, .msg_iov = &vector, .msg_iovlen = 1};
@@ -119,18 +127,8 @@ int weft_accept(int fd, struct sockaddr *addr, socklen_t *len, int flags)
 	return wf_op_run_waiting(&op, POLLIN);
 }
 
-int weft_connect(int fd, const struct sockaddr *addr, socklen_t len)
+static int32_t connecting_error(int fd)
 {
-	struct wf_op op = {.code = WF_OP_CONNECT, .fd = fd, .memory = (void *)addr, .size = len};
-	int32_t result = wf_op_run(&op);
-	/* An O_NONBLOCK socket says "in progress"; a Unix socket's EAGAIN means that the other side's backlog is full. */
-	bool started = result == -EINPROGRESS ||
-		(result == -EAGAIN && addr != NULL && addr->sa_family != AF_UNIX);
-	if (!started)
-		return result;
-	result = weft_poll(fd, POLLOUT);
-	if (result < 0)
-		return result;
 	int error = 0;
 	socklen_t size = sizeof(error);
 	int saved = wf_errno_load();
@@ -138,6 +136,30 @@ int weft_connect(int fd, const struct sockaddr *addr, socklen_t len)
 		error = wf_errno_load();
 	wf_errno_store(saved);
 	return -error;
+}
+
+/* An O_NONBLOCK socket says "in progress", or of a Unix socket that the other side's backlog is full, for which nothing can be waited. */
+static int32_t connect_parts(struct wf_op *op)
+{
+	weft_ns pause = WF_RETRY_NS;
+	int32_t result;
+	while ((result = wf_op_part(op, 0)) == -EAGAIN &&
+		((const struct sockaddr *)op->memory)->sa_family == AF_UNIX) {
+		result = wf_op_pause(&pause);
+		if (result != 0)
+			return result;
+	}
+	if (result != -EINPROGRESS && result != -EAGAIN)
+		return result;
+	struct wf_op poll = {.code = WF_OP_POLL, .fd = op->fd, .flags = POLLOUT};
+	result = wf_op_part(&poll, 0);
+	return result < 0 ? result : connecting_error(op->fd);
+}
+
+int weft_connect(int fd, const struct sockaddr *addr, socklen_t len)
+{
+	struct wf_op op = {.code = WF_OP_CONNECT, .fd = fd, .memory = (void *)addr, .size = len};
+	return wf_op_run_parts(&op, connect_parts, false);
 }
 
 int weft_shutdown(int fd, int how)

@@ -14,6 +14,7 @@
 #include <weft/version.h>
 
 #include "io/api/watch.h"
+#include "io/epoll/epoll.h"
 #include "io/uring/uring.h"
 #include "sched/base/log.h"
 #include "sched/base/seam.h"
@@ -171,20 +172,38 @@ static const char *advice(int error)
 	}
 }
 
+/* Errors that say "not here", as opposed to "not now". */
+static bool is_refusal(int error, const weft_config *config)
+{
+	bool mode_forced = (config->flags & RING_FLAGS) != 0;
+	return error == -EPERM || error == -EACCES || error == -ENOSYS || error == -ENOMEM ||
+		(error == -EINVAL && !mode_forced);
+}
+
+static const struct wf_driver *fall_back(int error)
+{
+	static wf_a32 said;
+	if (wf_swap_sc32(&said, 1) == 0)
+		wf_log(WF_LOG_WARN, "io_uring is refused: %s%s; the epoll engine is used instead (WEFT_ENGINE=epoll says so without this line)",
+			strerror(-error), advice(error));
+	return &wf_epoll_driver;
+}
+
 static int choose_driver(const weft_config *config, const struct wf_driver **driver)
 {
-	if (config->engine == WEFT_ENGINE_EPOLL) {
-		wf_log(WF_LOG_ALWAYS,
-			"the epoll engine is not part of this version: leave WEFT_ENGINE unset, or set uring");
-		return -ENOTSUP;
-	}
+	*driver = &wf_epoll_driver;
+	if (config->engine == WEFT_ENGINE_EPOLL)
+		return 0;
 	int error = wf_uring_probe(config);
-	if (error != 0) {
+	if (error == 0) {
+		*driver = &wf_uring_driver;
+	} else if (config->engine == WEFT_ENGINE_AUTO && is_refusal(error, config)) {
+		*driver = fall_back(error);
+		error = 0;
+	} else {
 		wf_log(WF_LOG_ALWAYS, "io_uring is refused: %s%s", strerror(-error), advice(error));
-		return error;
 	}
-	*driver = &wf_uring_driver;
-	return 0;
+	return error;
 }
 
 static int start(const weft_config *given, struct wf_runtime **rt)
@@ -201,6 +220,8 @@ static int start(const weft_config *given, struct wf_runtime **rt)
 		return error;
 	wf_store_relp(&wf_descriptors, (void *)&wf_watch_calls); /* SD2: a constant table */
 	error = wf_runtime_start(rt, &config, driver);
+	if (error == -ENOMEM && driver == &wf_uring_driver && config.engine == WEFT_ENGINE_AUTO) /* locked memory */
+		error = wf_runtime_start(rt, &config, fall_back(error));
 	if (error != 0 && error != -EAGAIN) /* those have said so */
 		wf_log(WF_LOG_ALWAYS, "a worker could not start: %s%s", strerror(-error), advice(error));
 	return error;

@@ -3,6 +3,9 @@
 #include "io/uring/prepare.h"
 
 #include <fcntl.h>
+#include <poll.h>
+#include <sys/epoll.h>
+#include <unistd.h>
 
 #include "sched/base/check.h"
 
@@ -68,6 +71,10 @@ static void prepare_transfer(struct io_uring_sqe *sqe, const struct wf_op *op, b
 		return;
 	case WF_OP_RECV:
 		io_uring_prep_recv(sqe, op->fd, op->memory, op->size, flags);
+		if (op->hints & WF_OP_LEND) {
+			sqe->flags |= IOSQE_BUFFER_SELECT;
+			sqe->buf_group = WF_URING_LEND_GROUP;
+		}
 		break;
 	case WF_OP_SEND:
 		io_uring_prep_send(sqe, op->fd, op->memory, op->size, flags);
@@ -139,9 +146,44 @@ static void prepare_name(struct io_uring_sqe *sqe, const struct wf_op *op)
 	}
 }
 
+void wf_uring_poll_end(struct wf_op *op)
+{
+	if (op->size != 0)
+		close((int)op->size - 1);
+	op->size = 0;
+}
+
+bool wf_uring_poll_done(struct wf_op *op, int32_t *result)
+{
+	const int32_t asked = (int32_t)(op->flags | POLLERR | POLLHUP | POLLNVAL);
+	if (op->size != 0) {
+		struct pollfd one = {.fd = op->fd, .events = (short)op->flags};
+		wf_uring_poll_end(op);
+		if (*result > 0)
+			*result = poll(&one, 1, 0) > 0 ? one.revents : 0;
+		return *result != 0;
+	}
+	if (*result <= 0)
+		return true;
+	if (*result & asked) {
+		*result &= asked;
+		return true;
+	}
+	struct epoll_event event = {.events = op->flags};
+	int fd = epoll_create1(EPOLL_CLOEXEC);
+	if (fd >= 0 && epoll_ctl(fd, EPOLL_CTL_ADD, op->fd, &event) != 0) {
+		close(fd);
+		fd = -1;
+	}
+	if (fd >= 0)
+		op->size = (uint64_t)fd + 1;
+	return fd < 0; /* no descriptor is left: it says what has come */
+}
+
 static void prepare_waitid(struct io_uring_sqe *sqe, const struct wf_op *op)
 {
-	io_uring_prep_rw(RING_WAITID, sqe, (int)op->offset, NULL, (unsigned)op->size, (uint64_t)(uintptr_t)op->other);
+	io_uring_prep_rw(RING_WAITID, sqe, (int)op->offset, NULL, (unsigned)op->size,
+		(uint64_t)(uintptr_t)op->other);
 	sqe->file_index = op->flags;
 }
 
@@ -174,7 +216,10 @@ void wf_uring_prepare_other(struct io_uring_sqe *sqe, const struct wf_op *op, bo
 		prepare_name(sqe, op);
 		return;
 	case WF_OP_POLL:
-		io_uring_prep_poll_add(sqe, op->fd, op->flags);
+		if (op->size == 0)
+			io_uring_prep_poll_add(sqe, op->fd, op->flags);
+		else
+			io_uring_prep_poll_add(sqe, (int)op->size - 1, POLLIN); /* PR2 */
 		return;
 	case WF_OP_CLOSE:
 		io_uring_prep_close(sqe, op->fd);
@@ -189,8 +234,8 @@ void wf_uring_prepare_other(struct io_uring_sqe *sqe, const struct wf_op *op, bo
 		io_uring_prep_rw(RING_FTRUNCATE, sqe, op->fd, NULL, 0, op->size);
 		return;
 	case WF_OP_SPLICE:
-		io_uring_prep_splice(sqe, op->fd, (int64_t)op->offset, op->fd2, (int64_t)op->offset2,
-			(unsigned)op->size, op->flags);
+		io_uring_prep_splice(sqe, op->fd, (int64_t)op->offset, op->fd2,
+			(int64_t)op->offset2, (unsigned)op->size, op->flags);
 		return;
 	case WF_OP_WAITID:
 		prepare_waitid(sqe, op);

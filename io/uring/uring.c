@@ -24,6 +24,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "io/uring/lend.h"
 #include "io/uring/prepare.h"
 #include "sched/base/alloc.h"
 #include "sched/base/log.h"
@@ -54,6 +55,7 @@ struct uring {
 	bool cancels_unsent; /* some operation has cancel_asked == CANCEL_WAITS */
 	bool event_armed;
 	bool poll_first;
+	struct wf_uring_lend lend;
 	int event_fd;
 	uint64_t event_value; /* Y4 */
 	const char *mode;
@@ -200,14 +202,17 @@ static bool place(struct uring *u, struct wf_op *op)
 	return true;
 }
 
-static void uring_submit(struct wf_thread *thread, struct wf_op *op)
+/* False: such a receive has to be completed without the kernel, as those are that wait in the backlog (E2). */
+static bool can_lend(struct uring *u, const struct wf_op *op)
 {
-	struct uring *u = thread->engine;
+	return WF_LIKELY(!(op->hints & WF_OP_LEND)) || wf_uring_lend_ready(&u->lend, &u->ring);
+}
+
+static void queue(struct wf_thread *thread, struct uring *u, struct wf_op *op)
+{
 	op->next = NULL;
 	op->slot = NO_SLOT;
-	op->cancel_asked = CANCEL_NONE;
-	wf_bump(thread->worker, WF_OPS, 1);
-	if (u->backlog == NULL && place(u, op))
+	if (u->backlog == NULL && can_lend(u, op) && place(u, op))
 		return;
 	wf_bump(thread->worker, WF_SQ_FULL, 1);
 	if (u->backlog == NULL) /* Y2 */
@@ -215,6 +220,13 @@ static void uring_submit(struct wf_thread *thread, struct wf_op *op)
 	else
 		u->backlog_tail->next = op;
 	u->backlog_tail = op;
+}
+
+static void uring_submit(struct wf_thread *thread, struct wf_op *op)
+{
+	op->cancel_asked = CANCEL_NONE;
+	wf_bump(thread->worker, WF_OPS, 1);
+	queue(thread, thread->engine, op);
 }
 
 static bool send_cancel(struct wf_thread *thread, struct uring *u, struct wf_op *op)
@@ -260,6 +272,9 @@ static void drain_backlog(struct wf_thread *thread, struct uring *u)
 		if (op->cancel_asked != CANCEL_NONE) {
 			u->backlog = next;
 			wf_op_complete(thread->worker, op, -ECANCELED);
+		} else if (!can_lend(u, op)) {
+			u->backlog = next;
+			wf_op_complete(thread->worker, op, -ENOBUFS);
 		} else if (place(u, op)) {
 			u->backlog = next;
 		} else {
@@ -293,8 +308,19 @@ static void handle(struct wf_thread *thread, struct uring *u, const struct io_ur
 	slot->generation = slot->generation == GENERATION_MAX - 1 ? 1 : slot->generation + 1;
 	slot->next_free = u->free_slot;
 	u->free_slot = (uint32_t)tag;
+	int32_t result = cqe->res;
+	if (WF_UNLIKELY(op->hints & WF_OP_LEND))
+		result = wf_uring_lend_complete(&u->lend, op, cqe);
+	if (WF_UNLIKELY(op->code == WF_OP_POLL) && !wf_uring_poll_done(op, &result)) { /* PR2 */
+		if (op->cancel_asked == CANCEL_NONE) {
+			queue(thread, u, op);
+			return;
+		}
+		wf_uring_poll_end(op);
+		result = -ECANCELED;
+	}
 	/* An open that a cancellation interrupts says so in the kernel's own tongue. */
-	wf_op_complete(thread->worker, op, cqe->res == -KERNEL_RESTART ? -EINTR : cqe->res);
+	wf_op_complete(thread->worker, op, result == -KERNEL_RESTART ? -EINTR : result);
 }
 
 static unsigned reap(struct wf_thread *thread, struct uring *u)
@@ -332,6 +358,7 @@ static bool kernel_has_work(const struct uring *u)
 static void uring_flush(struct wf_thread *thread)
 {
 	struct uring *u = thread->engine;
+	wf_uring_lend_refill(&u->lend);
 	/* Once, and again as long as a full ring keeps operations waiting and makes room for them. */
 	for (unsigned round = 0; round == 0 || (u->backlog != NULL && round < WF_FLUSH_ROUNDS); round++) {
 		drain_backlog(thread, u);
@@ -409,6 +436,7 @@ static void uring_close(struct wf_thread *thread)
 		io_uring_submit_and_wait_timeout(&u->ring, &cqe, 1, NULL, NULL);
 		reap(thread, u);
 	}
+	wf_uring_lend_end(&u->lend, &u->ring);
 	io_uring_queue_exit(&u->ring);
 	close(u->event_fd);
 	wf_free(u->slot, u->slots * sizeof(*u->slot));
@@ -427,6 +455,7 @@ WF_OWNER_CODE_END
 const struct wf_driver wf_uring_driver = {
 	.name = "io_uring",
 	.engine = WEFT_ENGINE_URING,
+	.lends = true,
 	.open = uring_open,
 	.close = uring_close,
 	.submit = uring_submit,

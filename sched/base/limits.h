@@ -155,10 +155,24 @@ _Static_assert((WF_READY_CAP & (WF_READY_CAP - 1)) == 0, "the ring is indexed by
 /* Largest transfer of one call; more gives a short result, as Linux itself does (MAX_RW_COUNT). */
 #define WF_IO_BYTES_MAX 0x7ffff000u
 
+/* Events that the epoll engine takes at a time: 768 bytes of the scheduler's stack; more come with the next call. */
+#define WF_EPOLL_EVENTS 64
+
+/* Buffers that each thread with an io_uring lends to weft_recv_borrow: as many receives as a tick can complete several times over, each a TLS
+ * record; memory is committed when first filled. When all are out, buffers come from the heap. A power of two. */
+#define WF_LEND_BUFFERS 256u
+#define WF_LEND_BYTES 16384u
+
 /* Reads of a file that go without a try of the plain call after one that found its data not in memory: one lost call of 0.3 us in 32 reads of
  * a disk. And where the file system knows no such call. */
 #define WF_COLD_READS 32u
 #define WF_COLD_FILE 1000000u
+
+/* P3 of io/api/op.h: so often "ready" may be followed by "not now" at once, for others may be quicker; then with pauses from one to the other.
+ * What is waited for is mostly another program, which has to run meanwhile. */
+#define WF_RETRIES_AT_ONCE 8u
+#define WF_RETRY_NS INT64_C(100000)
+#define WF_RETRY_MAX_NS INT64_C(10000000)
 
 /* What weft_sendfile reads at a time: large enough that the two operations a round cost little beside the copy, small enough for the L2 cache. */
 #define WF_SENDFILE_BYTES (256u * 1024u)

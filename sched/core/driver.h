@@ -65,6 +65,8 @@ enum wf_op_code {
 
 /* Hints. */
 #define WF_OP_POLL_FIRST 1u /* the first try would fail: wait for readiness at once */
+#define WF_OP_LEND 4u	    /* RECV: into a buffer of the engine's (lend.h); at completion memory is it, other its lender. -ENOBUFS: none is left */
+#define WF_OP_MOVES 8u	    /* io/api's: reads and moves the file's own position (C6 of fd.h) */
 #define WF_OP_COUNTED 2u    /* io/api's: ends by itself, so it is counted at its descriptor, not listed (C5 of fd.h) */
 
 struct wf_op {
@@ -85,7 +87,7 @@ struct wf_op {
 	/* the engine's */
 	uint32_t slot;
 	uint32_t cancel_asked;
-	struct wf_op *next; /* waiting for room in the ring */
+	struct wf_op *next, *prev; /* waiting: for room in the ring, or for a descriptor */
 	/* io/api's: the descriptor's entry, and its other operations, under its lock */
 	void *entry;
 	struct wf_op *fd_next, *fd_prev;
@@ -105,6 +107,7 @@ struct wf_detached {
 struct wf_driver {
 	const char *name;
 	unsigned engine; /* WEFT_ENGINE_* */
+	bool lends;	 /* WF_OP_LEND is known */
 
 	/* Makes the engine state of one thread, on that thread, and says in thread->operations which codes it carries out, a bit a code. 0 or a
 	 * negative errno of the kernel. */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* boot_test.cc - starting and stopping with the ring: refusals, no resources, operations in flight
  *
- * Law  where io_uring is refused, a start fails with the kernel's error and one line that says what to do;
- *      nothing leaks, and a later start works.
+ * Law  where io_uring is refused the epoll engine is used, and said so in one line; where io_uring was forced
+ *      a start fails with the kernel's error and one line that says what to do; nothing leaks, and a later
+ *      start works.
  * Law  weft_stop cancels what is parked in every call, waits for it, and leaves no descriptor behind.
  * Law  what a fiber starts as a process has none of the runtime's descriptors.
  */
@@ -52,34 +53,70 @@ class Refused : public testing::TestWithParam<int>
 };
 INSTANTIATE_TEST_SUITE_P(Errors, Refused, testing::Values(EPERM, ENOSYS));
 
-TEST_P(Refused, StartFailsWithTheErrorAndALine)
+TEST_P(Refused, ForcedUringFailsWithTheErrorAndALine)
 {
 	testing::FLAGS_gtest_death_test_style = "threadsafe";
 	int error = GetParam();
-	for (unsigned engine : {WEFT_ENGINE_AUTO, WEFT_ENGINE_URING}) {
-		weft_config config{};
-		config.engine = engine;
-		EXPECT_EXIT(
-			{
-				refuse_io_uring(error);
-				int before = count_open();
-				weft_runtime *runtime = reinterpret_cast<weft_runtime *>(&config);
-				bool right = weft_run(&config, nothing, nullptr, nullptr) == -error &&
-					weft_start(&runtime, &config) == -error &&
-					runtime == nullptr && count_open() == before;
-				_exit(right ? 0 : 1);
-			},
-			testing::ExitedWithCode(0), "weft: .*io_uring is refused");
-	}
+	weft_config config{};
+	config.engine = WEFT_ENGINE_URING;
+	EXPECT_EXIT(
+		{
+			refuse_io_uring(error);
+			int before = count_open();
+			weft_runtime *runtime = reinterpret_cast<weft_runtime *>(&config);
+			bool right = weft_run(&config, nothing, nullptr, nullptr) == -error &&
+				weft_start(&runtime, &config) == -error && runtime == nullptr &&
+				count_open() == before;
+			_exit(right ? 0 : 1);
+		},
+		testing::ExitedWithCode(0), "weft: .*io_uring is refused");
 }
 
-TEST(Boot, EpollIsNotInThisRelease)
+void *tell_engine(void *engine)
+{
+	*static_cast<unsigned *>(engine) = weft_engine();
+	return nullptr;
+}
+
+/* Twice, with every ring mode asked for: they are about rings. */
+TEST_P(Refused, OtherwiseEpollIsUsedAndSaidOnce)
+{
+	testing::FLAGS_gtest_death_test_style = "threadsafe";
+	int error = GetParam();
+	EXPECT_EXIT(
+		{
+			unsetenv("WEFT_ENGINE");
+			refuse_io_uring(error);
+			bool right = true;
+			for (unsigned flags : {0u, WEFT_RING_DEFER, WEFT_RING_PLAIN}) {
+				weft_config config{};
+				unsigned engine = 0;
+				config.flags = flags;
+				right = right &&
+					weft_run(&config, tell_engine, &engine, nullptr) == 0 &&
+					engine == WEFT_ENGINE_EPOLL;
+			}
+			_exit(right ? 0 : 1);
+		},
+		testing::ExitedWithCode(0),
+		"^weft: [^\n]*io_uring is refused[^\n]*epoll engine is used[^\n]*\n$");
+}
+
+TEST(Boot, EpollCanBeForced)
 {
 	weft_config config{};
+	unsigned engine = 0;
 	config.engine = WEFT_ENGINE_EPOLL;
 	testing::internal::CaptureStderr();
-	EXPECT_EQ(-ENOTSUP, weft_run(&config, nothing, nullptr, nullptr));
-	EXPECT_NE(std::string::npos, testing::internal::GetCapturedStderr().find("epoll"));
+	EXPECT_EQ(0, weft_run(&config, tell_engine, &engine, nullptr));
+	EXPECT_EQ("", testing::internal::GetCapturedStderr());
+	EXPECT_EQ(WEFT_ENGINE_EPOLL, engine);
+	io_test::run(config, [] {
+		weft_stats stats;
+		weft_stats_get(nullptr, &stats, nullptr, 0);
+		EXPECT_EQ(WEFT_ENGINE_EPOLL, stats.engine);
+		EXPECT_STREQ("", stats.ring_mode);
+	});
 }
 
 TEST(Boot, TwoRingModesAtOnceAreRefused)
@@ -134,6 +171,7 @@ TEST_P(BootRings, WithoutDescriptorsFailsCleanlyAndWorksLater)
 TEST(Victim, DISABLED_TwoStartsFail)
 {
 	weft_config config = config_of({WEFT_RING_DEFER, 2});
+	config.engine = WEFT_ENGINE_URING;
 	int open_before = count_open();
 	for (int i = 0; i < 2; i++) {
 		EXPECT_EQ(-ENOMEM, weft_run(&config, nothing, nullptr, nullptr));
@@ -141,10 +179,22 @@ TEST(Victim, DISABLED_TwoStartsFail)
 	}
 }
 
+TEST(Victim, DISABLED_EpollIsUsed)
+{
+	unsetenv("WEFT_ENGINE");
+	weft_config config = config_of({WEFT_RING_DEFER, 2});
+	unsigned engine = 0;
+	int open_before = count_open();
+	EXPECT_EQ(0, weft_run(&config, tell_engine, &engine, nullptr));
+	EXPECT_EQ(WEFT_ENGINE_EPOLL, engine);
+	EXPECT_EQ(open_before, count_open());
+}
+
 /* strace refuses each thread its first rings; run by RefusedRings only. */
 TEST(Victim, DISABLED_TheStartWaits)
 {
 	weft_config config = config_of({WEFT_RING_DEFER, 2});
+	config.engine = WEFT_ENGINE_URING;
 	int open_before = count_open();
 	EXPECT_EQ(0, weft_run(&config, nothing, nullptr, nullptr));
 	EXPECT_EQ(open_before, count_open());
@@ -155,6 +205,7 @@ TEST(RefusedRings, NoMemory)
 	if (!can_trace())
 		GTEST_SKIP() << "strace is not installed, or may not trace here";
 	EXPECT_EQ(0, run_with_fault("io_uring_setup", "error=ENOMEM", "Victim.DISABLED_TwoStartsFail"));
+	EXPECT_EQ(0, run_with_fault("io_uring_setup", "error=ENOMEM", "Victim.DISABLED_EpollIsUsed"));
 }
 
 /* Law: rings of an earlier runtime that the kernel has not freed yet delay a start, and do not fail it. */

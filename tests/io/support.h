@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* support.h - what the tests of the I/O share
  *
- * What     Rings, a fixture whose tests run in every ring mode on 1, 2 and 4 workers; Fiber, a fiber
+ * What     Rings, a fixture whose tests run in every ring mode, or with epoll, on 1, 2 and 4 workers; Fiber, a fiber
  *          made of a lambda; pairs of connected descriptors; a byte pattern to check transfers with.
  * Rules    I1 no test sleeps and hopes: until() waits for a condition, and fails when it does not
  *             come within a generous bound.
@@ -31,6 +31,7 @@
 #include <spawn.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -64,9 +65,22 @@ struct Setup {
 	unsigned workers;
 };
 
+/* Do runtimes that do not ask for an engine get epoll? Asked for in the environment, or io_uring is refused here. */
+inline bool on_epoll()
+{
+	const char *asked = getenv("WEFT_ENGINE");
+	if (asked != nullptr && asked[0] != '\0' && strcmp(asked, "auto") != 0)
+		return strcmp(asked, "epoll") == 0;
+	syscall(SYS_io_uring_setup, 1, nullptr); /* EFAULT where it is allowed */
+	return errno == EPERM || errno == ENOSYS;
+}
+
 inline const char *ring_name(unsigned ring)
 {
-	return ring == WEFT_RING_DEFER ? "Defer" : ring == WEFT_RING_COOP ? "Coop" : "Plain";
+	return ring == WEFT_RING_DEFER	 ? "Defer"
+		: ring == WEFT_RING_COOP ? "Coop"
+		: ring == WEFT_RING_PLAIN ? "Plain"
+					  : "Epoll";
 }
 
 inline std::string setup_name(const testing::TestParamInfo<Setup> &info)
@@ -82,7 +96,10 @@ inline void PrintTo(const Setup &setup, std::ostream *out)
 inline std::vector<Setup> every_setup()
 {
 	std::vector<Setup> all;
-	for (unsigned ring : {WEFT_RING_DEFER, WEFT_RING_COOP, WEFT_RING_PLAIN})
+	std::vector<unsigned> rings{WEFT_RING_DEFER, WEFT_RING_COOP, WEFT_RING_PLAIN};
+	if (on_epoll())
+		rings = {0};
+	for (unsigned ring : rings)
 		for (unsigned workers : {1u, 2u, 4u})
 			all.push_back({ring, workers});
 	return all;

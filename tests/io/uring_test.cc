@@ -17,6 +17,13 @@ using namespace io_test;
 namespace
 {
 
+/* Rings are what these tests are about. */
+#define NEEDS_RINGS()                                                                              \
+	do                                                                                         \
+		if (on_epoll())                                                                    \
+			GTEST_SKIP() << "runtimes use epoll here";                                 \
+	while (0)
+
 weft_worker_stats totals()
 {
 	weft_stats stats;
@@ -31,6 +38,7 @@ IN_EVERY_SETUP(Uring);
 
 TEST_P(Uring, ForcedModeIsInForce)
 {
+	NEEDS_RINGS();
 	run([] {
 		weft_stats stats;
 		weft_stats_get(nullptr, &stats, nullptr, 0);
@@ -74,6 +82,7 @@ void echo(int pairs, int messages)
 
 TEST(UringBatch, SixtyFourEchoFibersShareTheirSystemCalls)
 {
+	NEEDS_RINGS();
 	for (unsigned ring : {WEFT_RING_DEFER, WEFT_RING_COOP, WEFT_RING_PLAIN})
 		run(config_of({ring, 1}), [ring] {
 			weft_worker_stats before = totals();
@@ -104,6 +113,7 @@ INSTANTIATE_TEST_SUITE_P(
 
 TEST_P(TinyRing, TenThousandReadersLoseNothing)
 {
+	NEEDS_RINGS();
 	static constexpr int READERS = rounds(10000, 1500);
 	for (unsigned ring : {WEFT_RING_DEFER, WEFT_RING_COOP, WEFT_RING_PLAIN})
 		run(config(ring, 2), [] {
@@ -127,6 +137,7 @@ TEST_P(TinyRing, TenThousandReadersLoseNothing)
 
 TEST_P(TinyRing, EchoOnEveryWorkerCount)
 {
+	NEEDS_RINGS();
 	for (unsigned workers : {1u, 2u, 4u})
 		run(config(WEFT_RING_DEFER, workers), [] { echo(32, rounds(50, 10)); });
 }
@@ -134,6 +145,7 @@ TEST_P(TinyRing, EchoOnEveryWorkerCount)
 /* All of them become ready at one instant, four times as many as the completion ring holds at best. */
 TEST_P(TinyRing, CompletionRingOverflowLosesNothing)
 {
+	NEEDS_RINGS();
 	static constexpr int READERS = rounds(5000, 1000);
 	for (unsigned ring : {WEFT_RING_DEFER, WEFT_RING_COOP, WEFT_RING_PLAIN})
 		run(config(ring, 1), [ring] {
@@ -162,6 +174,7 @@ TEST_P(TinyRing, CompletionRingOverflowLosesNothing)
 /* Cancel requests find no room either. */
 TEST_P(TinyRing, CancelsAndClosesFindTheirWay)
 {
+	NEEDS_RINGS();
 	static constexpr int READERS = rounds(2000, 400);
 	for (unsigned ring : {WEFT_RING_DEFER, WEFT_RING_COOP, WEFT_RING_PLAIN})
 		for (bool by_close : {false, true})
@@ -196,6 +209,7 @@ TEST_P(TinyRing, CancelsAndClosesFindTheirWay)
 /* What strace plays its faults to; run by FaultyEnter only. */
 TEST(Victim, DISABLED_Echo)
 {
+	NEEDS_RINGS();
 	for (unsigned ring : {WEFT_RING_DEFER, WEFT_RING_COOP, WEFT_RING_PLAIN})
 		for (unsigned workers : {1u, 2u})
 			run(config_of({ring, workers}), [] {
@@ -216,6 +230,7 @@ TEST(Victim, DISABLED_Echo)
 
 TEST(FaultyEnter, StrandsNothing)
 {
+	NEEDS_RINGS();
 	if (!can_trace())
 		GTEST_SKIP() << "strace is not installed, or may not trace here";
 	for (const char *fault : {"error=EBUSY:when=3+5", "error=EAGAIN:when=2+3",

@@ -1,0 +1,394 @@
+/* SPDX-License-Identifier: MIT */
+/* epoll.c - the epoll engine: readiness instead of completion
+ *
+ * What     an operation is tried at the next flush; what the kernel has no answer to yet waits in a list of its descriptor, which is registered for one
+ *          event, and is tried again when that comes. What cannot be waited for, files first of all, goes back to the caller, who has a pool of
+ *          threads for it (WF_OP_BLOCKS).
+ * Rejected edge-triggered registrations kept for good: a number that was given up by a plain close(2) and is another file now, or a file that
+ *          has two numbers, is then waited for without ever being registered. Here each wait registers anew (0.3 us), and so is right.
+ *          One epoll descriptor for all workers: every wake-up would be everybody's.
+ * Owns     the epoll descriptor, the eventfd by which others end this thread's sleep, the table of descriptors that somebody waits for.
+ * Rules    EP1 an event means "try again", and nothing else; so one that comes late, or of a file that had the number before, is harmless.
+ *          EP2 of a descriptor there are three lists: who reads, who writes, who polls. A list of the first two is tried in order until
+ *              the kernel has no more answers; so nobody overtakes, and ten thousand waiters cost one try more than there are answers.
+ *          EP3 submit and cancel put the operation into a queue; it is tried or completed in flush (E2, E4 of driver.h).
+ *          EP4 a sleep never begins while the queue holds something.
+ * Tests    tests/io/epoll_test.cc; tests/io, sync and task with WEFT_ENGINE=epoll
+ */
+#include "io/epoll/epoll.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "io/epoll/try.h"
+#include "sched/base/alloc.h"
+#include "sched/base/sanitize.h"
+#include "sched/base/seam.h"
+#include "sched/core/worker.h"
+
+WF_OWNER_CODE_BEGIN
+
+#define CODE(op) (UINT64_C(1) << (op))
+#define OPERATIONS                                                                                 \
+	(CODE(WF_OP_READ) | CODE(WF_OP_WRITE) | CODE(WF_OP_READV) | CODE(WF_OP_WRITEV) |           \
+		CODE(WF_OP_RECV) | CODE(WF_OP_SEND) | CODE(WF_OP_RECVMSG) |                        \
+		CODE(WF_OP_SENDMSG) | CODE(WF_OP_ACCEPT) | CODE(WF_OP_CONNECT) |                   \
+		CODE(WF_OP_POLL) | CODE(WF_OP_CLOSE) | CODE(WF_OP_SHUTDOWN) |                      \
+		CODE(WF_OP_SOCKET) | CODE(WF_OP_BIND) | CODE(WF_OP_LISTEN))
+
+/* Where an operation is: op->slot. READERS, WRITERS and POLLERS are lists of its descriptor. */
+enum place { READERS, WRITERS, POLLERS, LISTS, QUEUE = LISTS };
+
+struct list {
+	struct wf_op *first, *last;
+};
+
+struct watched {
+	struct list list[LISTS];
+};
+
+struct poller {
+	int epoll_fd, event_fd;
+	struct list queue;	 /* EP3 */
+	struct watched *watched; /* by descriptor number */
+	uint32_t watched_size;
+	uint32_t waiting; /* operations in the lists of descriptors */
+};
+
+static void append(struct list *list, struct wf_op *op, enum place place)
+{
+	op->slot = place;
+	op->next = NULL;
+	op->prev = list->last;
+	if (list->last != NULL)
+		list->last->next = op;
+	else
+		list->first = op;
+	list->last = op;
+}
+
+static void take_off(struct list *list, struct wf_op *op)
+{
+	if (op->prev != NULL)
+		op->prev->next = op->next;
+	else
+		list->first = op->next;
+	if (op->next != NULL)
+		op->next->prev = op->prev;
+	else
+		list->last = op->prev;
+}
+
+static int epoll_open(struct wf_thread *thread, const weft_config *config)
+{
+	(void)config;
+	struct poller *p = wf_alloc_lines(sizeof(*p));
+	if (p == NULL)
+		return -ENOMEM;
+	p->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	int error = p->epoll_fd < 0 ? -errno : 0;
+	p->event_fd = error == 0 ? eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) : -1;
+	if (error == 0 && p->event_fd < 0)
+		error = -errno;
+	struct epoll_event event = {.events = EPOLLIN, .data.fd = p->event_fd};
+	if (error == 0 && epoll_ctl(p->epoll_fd, EPOLL_CTL_ADD, p->event_fd, &event) != 0)
+		error = -errno;
+	if (error == 0) {
+		thread->engine = p;
+		thread->operations = OPERATIONS;
+		return 0;
+	}
+	if (p->event_fd >= 0)
+		close(p->event_fd);
+	if (p->epoll_fd >= 0)
+		close(p->epoll_fd);
+	wf_free_lines(p, sizeof(*p));
+	return error;
+}
+
+static void epoll_submit(struct wf_thread *thread, struct wf_op *op)
+{
+	struct poller *p = thread->engine;
+	op->cancel_asked = 0;
+	if (op->code == WF_OP_RECV)
+		op->offset = 0; /* how far a receive of all has come */
+	wf_bump(thread->worker, WF_OPS, 1);
+	append(&p->queue, op, QUEUE);
+}
+
+static void epoll_cancel(struct wf_thread *thread, struct wf_op *op)
+{
+	struct poller *p = thread->engine;
+	if (op->cancel_asked)
+		return;
+	op->cancel_asked = 1;
+	wf_bump(thread->worker, WF_CANCELS, 1);
+	if (op->slot == QUEUE)
+		return;
+	take_off(&p->watched[op->fd].list[op->slot], op);
+	p->waiting--;
+	append(&p->queue, op, QUEUE);
+}
+
+static bool make_room(struct poller *p, int fd)
+{
+	uint32_t size = p->watched_size == 0 ? 64 : p->watched_size;
+	if ((uint32_t)fd < p->watched_size)
+		return true;
+	while (size <= (uint32_t)fd)
+		size *= 2;
+	struct watched *table = wf_alloc_zero(size * sizeof(*table));
+	if (table == NULL)
+		return false;
+	if (p->watched != NULL)
+		memcpy(table, p->watched, p->watched_size * sizeof(*table));
+	wf_free(p->watched, p->watched_size * sizeof(*table));
+	p->watched = table;
+	p->watched_size = size;
+	return true;
+}
+
+/* Registers the descriptor for what its lists wait for, once. */
+static int arm(struct poller *p, int fd)
+{
+	const struct watched *at = &p->watched[fd];
+	struct epoll_event event = {.events = EPOLLONESHOT, .data.fd = fd};
+	if (at->list[READERS].first != NULL)
+		event.events |= EPOLLIN;
+	if (at->list[WRITERS].first != NULL)
+		event.events |= EPOLLOUT;
+	for (const struct wf_op *op = at->list[POLLERS].first; op != NULL; op = op->next)
+		event.events |= op->flags;
+	if (epoll_ctl(p->epoll_fd, EPOLL_CTL_MOD, fd, &event) == 0 ||
+		(errno == ENOENT && epoll_ctl(p->epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0))
+		return 0;
+	return -errno;
+}
+
+static void complete(struct wf_thread *thread, struct wf_op *op, int32_t result)
+{
+	if (op->cancel_asked && result < 0 && result != WF_OP_BLOCKS)
+		result = -ECANCELED;
+	wf_op_complete(thread->worker, op, result);
+}
+
+/* Puts it into its descriptor's list. */
+static void await(struct wf_thread *thread, struct poller *p, struct wf_op *op, enum place place)
+{
+	if (!make_room(p, op->fd)) {
+		complete(thread, op, -ENOMEM);
+		return;
+	}
+	struct list *list = &p->watched[op->fd].list[place];
+	append(list, op, place);
+	p->waiting++;
+	int error = arm(p, op->fd);
+	if (error == 0)
+		return;
+	take_off(list, op);
+	p->waiting--;
+	complete(thread, op, error == -EPERM ? WF_OP_BLOCKS : error); /* it cannot be waited for */
+}
+
+static void begin(struct wf_thread *thread, struct poller *p, struct wf_op *op)
+{
+	short events = (short)op->flags;
+	int32_t result;
+	if (op->fiber != NULL)
+		wf_tsan_acquire(&op->fiber->word); /* what it wrote for this operation: pairs with wf_park() */
+	if (op->cancel_asked) {
+		result = wf_epoll_partial(op);
+		complete(thread, op, result > 0 ? result : -ECANCELED);
+		return;
+	}
+	bool polls = op->code == WF_OP_POLL;
+	if (polls) {
+		result = op->fd < 0 ? POLLNVAL : wf_epoll_ready(op->fd, events); /* poll(2) passes over negative numbers */
+		result = result & POLLNVAL ? -EBADF : result != 0 ? result : WF_EPOLL_NOT_YET;
+	} else {
+		result = wf_epoll_try(op, false, &events);
+	}
+	if (result != WF_EPOLL_NOT_YET)
+		complete(thread, op, result);
+	else
+		await(thread, p, op, polls ? POLLERS : events & POLLIN ? READERS : WRITERS);
+}
+
+/* EP2. */
+static void try_list(struct wf_thread *thread, struct poller *p, int fd, enum place place)
+{
+	struct wf_op *op;
+	/* The table may grow while an operation completes: looked up anew each time. */
+	while ((op = p->watched[fd].list[place].first) != NULL) {
+		short events;
+		if (op->fiber != NULL)
+			wf_tsan_acquire(&op->fiber->word);
+		int32_t result = wf_epoll_try(op, true, &events);
+		if (result == WF_EPOLL_NOT_YET)
+			return;
+		take_off(&p->watched[fd].list[place], op);
+		p->waiting--;
+		complete(thread, op, result);
+	}
+}
+
+static void answer_pollers(struct wf_thread *thread, struct poller *p, int fd)
+{
+	struct list *list = &p->watched[fd].list[POLLERS];
+	short events = 0;
+	for (const struct wf_op *op = list->first; op != NULL; op = op->next)
+		events |= (short)op->flags;
+	if (list->first == NULL)
+		return;
+	short ready = wf_epoll_ready(fd, events);
+	struct wf_op *next;
+	for (struct wf_op *op = list->first; op != NULL; op = next) {
+		next = op->next;
+		short for_it = ready & (short)(op->flags | POLLERR | POLLHUP | POLLNVAL);
+		if (for_it == 0)
+			continue;
+		take_off(list, op);
+		p->waiting--;
+		complete(thread, op, for_it & POLLNVAL ? -EBADF : for_it);
+	}
+}
+
+static void fail_all(struct wf_thread *thread, struct poller *p, int fd, int error)
+{
+	for (int place = 0; place < LISTS; place++) {
+		struct wf_op *op;
+		while ((op = p->watched[fd].list[place].first) != NULL) {
+			take_off(&p->watched[fd].list[place], op);
+			p->waiting--;
+			complete(thread, op, error == -EPERM ? WF_OP_BLOCKS : error);
+		}
+	}
+}
+
+static void handle(struct wf_thread *thread, struct poller *p, const struct epoll_event *event)
+{
+	int fd = event->data.fd;
+	if (fd == p->event_fd) {
+		uint64_t value;
+		ssize_t n = read(fd, &value, sizeof(value));
+		(void)n; /* EAGAIN: of an interrupt that was answered before */
+		return;
+	}
+	const uint32_t both = EPOLLERR | EPOLLHUP;
+	if (event->events & (EPOLLIN | both))
+		try_list(thread, p, fd, READERS);
+	if (event->events & (EPOLLOUT | both))
+		try_list(thread, p, fd, WRITERS);
+	answer_pollers(thread, p, fd);
+	const struct watched *at = &p->watched[fd];
+	if (at->list[READERS].first == NULL && at->list[WRITERS].first == NULL && at->list[POLLERS].first == NULL)
+		return;
+	int error = arm(p, fd);
+	if (error != 0)
+		fail_all(thread, p, fd, error);
+}
+
+static int wait_for_events(struct poller *p, struct epoll_event *events, const struct timespec *limit)
+{
+	/* The system call itself: what it writes on this stack is not another context's affair. Interrupted: the caller looks again. */
+	long n = syscall(SYS_epoll_pwait2, p->epoll_fd, events, WF_EPOLL_EVENTS, limit, NULL, 0);
+	return (int)n;
+}
+
+static void collect(struct wf_thread *thread, struct poller *p, const struct timespec *limit)
+{
+	struct epoll_event events[WF_EPOLL_EVENTS];
+	wf_bump(thread->worker, WF_ENTERS, 1);
+	int n = wait_for_events(p, events, limit);
+	for (int i = 0; i < n; i++)
+		handle(thread, p, &events[i]);
+}
+
+static void drain_queue(struct wf_thread *thread, struct poller *p)
+{
+	struct list queue = p->queue;
+	p->queue = (struct list){NULL, NULL};
+	struct wf_op *next;
+	for (struct wf_op *op = queue.first; op != NULL; op = next) {
+		next = op->next;
+		begin(thread, p, op);
+	}
+}
+
+static void epoll_flush(struct wf_thread *thread)
+{
+	static const struct timespec at_once = {0, 0};
+	struct poller *p = thread->engine;
+	drain_queue(thread, p);
+	if (p->waiting > 0)
+		collect(thread, p, &at_once);
+}
+
+static void epoll_wait_for(struct wf_thread *thread, int64_t deadline)
+{
+	struct poller *p = thread->engine;
+	struct timespec left, *limit = NULL;
+	if (p->queue.first != NULL) { /* EP4 */
+		epoll_flush(thread);
+		return;
+	}
+	if (deadline != INT64_MAX) {
+		int64_t ns = deadline - wf_clock_now();
+		ns = ns < 0 ? 0 : ns;
+		left = (struct timespec){.tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000};
+		limit = &left;
+	}
+	collect(thread, p, limit);
+}
+
+static bool epoll_pending(struct wf_thread *thread)
+{
+	const struct poller *p = thread->engine;
+	return p->queue.first != NULL;
+}
+
+static void epoll_interrupt(struct wf_thread *thread)
+{
+	const struct poller *p = thread->engine;
+	static const uint64_t one = 1; /* as in uring.c */
+	ssize_t n = write(p->event_fd, &one, sizeof(one));
+	WF_CHECK(n == (ssize_t)sizeof(one)); /* one write a sleep: the counter cannot be full */
+}
+
+static void epoll_close(struct wf_thread *thread)
+{
+	struct poller *p = thread->engine;
+	WF_CHECK(p->queue.first == NULL && p->waiting == 0);
+	close(p->event_fd);
+	close(p->epoll_fd);
+	wf_free(p->watched, p->watched_size * sizeof(*p->watched));
+	wf_free_lines(p, sizeof(*p));
+	thread->engine = NULL;
+}
+
+static const char *epoll_mode(const struct wf_thread *thread)
+{
+	(void)thread;
+	return "";
+}
+
+WF_OWNER_CODE_END
+
+const struct wf_driver wf_epoll_driver = {
+	.name = "epoll",
+	.engine = WEFT_ENGINE_EPOLL,
+	.open = epoll_open,
+	.close = epoll_close,
+	.submit = epoll_submit,
+	.cancel = epoll_cancel,
+	.flush = epoll_flush,
+	.wait = epoll_wait_for,
+	.interrupt = epoll_interrupt,
+	.pending = epoll_pending,
+	.mode = epoll_mode,
+};
