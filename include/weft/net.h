@@ -258,6 +258,42 @@ WEFT_API int weft_connect(int fd, const struct sockaddr *addr, socklen_t len);
 WEFT_API int weft_shutdown(int fd, int how);
 
 /**
+ * weft_getaddrinfo - look up names, as getaddrinfo(3), without blocking a worker.
+ * @node     NULL, a number, or a name. Borrowed until return, as all that is given.
+ * @service  NULL, a port number, or a service's name.
+ * @hints    NULL, or what to look for, as getaddrinfo(3) takes it.
+ * @res      where to put the list; not written on failure. The caller ends it with
+ *           freeaddrinfo(3).
+ *
+ * The C library itself answers what needs no network: numbers, services, flags. Names are looked
+ * for in /etc/hosts and asked of the name servers in the order of /etc/nsswitch.conf, with
+ * /etc/resolv.conf's servers, search list and options (c-ares). Other sources of nsswitch.conf
+ * are not asked. Addresses come in the order of RFC 6724.
+ *
+ * WEFT_NAMESERVERS=127.0.0.1:5353,[::1]:53 in the environment replaces the name servers, at most
+ * 16; a malformed one is said once on stderr, and each look-up of a name is EAI_FAIL.
+ *
+ * Context  fiber, but WEFT_SMALL ones. Parks yes. Cancel point yes; ends at once then. errno
+ *          untouched but by EAI_SYSTEM. May return on another thread.
+ * Cost     two hand-overs to a thread of the offload pool (weft/offload.h), and one for each answer
+ *          that comes; one socket a name server asked.
+ * Returns  0, or EAI_* as getaddrinfo(3): no negative errno.
+ * Errors   EAI_SYSTEM with errno: ECANCELED, ETIMEDOUT; EPERM off a fiber; EAGAIN no thread could
+ *          be made, and there is none (weft)
+ *          EAI_NONAME, EAI_NODATA, EAI_SERVICE, EAI_FAMILY, EAI_SOCKTYPE, EAI_BADFLAGS,
+ *          EAI_ADDRFAMILY, EAI_MEMORY (libc's meaning)
+ *          EAI_AGAIN no name server answered; EAI_FAIL what came was no answer (name servers)
+ *          EAI_IDN_ENCODE AI_IDN with a name that is not ASCII: give it in its encoded form (weft)
+ * Example  struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *list;
+ *          if (weft_getaddrinfo("example.org", "https", &hints, &list) == 0) {
+ *                  use(list);
+ *                  freeaddrinfo(list);
+ *          }
+ */
+WEFT_API int weft_getaddrinfo(
+	const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **res);
+
+/**
  * weft_listen - make a listening stream socket.
  * @address  as this file's first comment says. Borrowed until return. Port 0: the kernel chooses;
  *           ask weft_local_port().
@@ -282,9 +318,10 @@ WEFT_API WEFT_NODISCARD int weft_listen(const char *address);
  * weft_dial - make a stream socket and connect it.
  * @address  as this file's first comment says. Borrowed until return.
  *
- * Tries every address the name yields, in the resolver's order, until one answers; the deadline in
- * force bounds all of them together. The socket is close-on-exec. Nothing stays open after an
- * error.
+ * Tries every address the name yields, IPv6 and IPv4 in turn, beginning with the resolver's
+ * first: the next as soon as one fails, or has not answered for 250 ms (RFC 8305). The first that
+ * connects is taken, the others are closed; the deadline in force bounds all of them together. The
+ * socket is close-on-exec. Nothing stays open after an error.
  *
  * Context  fiber. Parks yes. Cancel point yes. errno untouched. May return on another thread.
  * Cost     a socket and a connect per address tried; a look-up when host is a name.
@@ -292,7 +329,8 @@ WEFT_API WEFT_NODISCARD int weft_listen(const char *address);
  * Errors   -EINVAL @address is NULL or malformed (weft)
  *          -ENOENT the name is unknown; -EAGAIN it cannot be looked up for now (weft)
  *          -ECANCELED, -ETIMEDOUT, -EPERM off a fiber (weft)
- *          those of weft_connect(), from the last address tried (kernel)
+ *          those of weft_connect(), from the address that failed last; -ENETUNREACH,
+ *          -EHOSTUNREACH and -EADDRNOTAVAIL only when no other failed otherwise (kernel)
  * Example  int fd = weft_dial("localhost:6379");
  *          if (fd < 0)
  *                  fprintf(stderr, "redis: %s\n", strerror(-fd));

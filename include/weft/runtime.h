@@ -76,12 +76,12 @@ typedef void *(*weft_fn)(void *arg);
 
 /* Values of weft_config.engine and of weft_engine(). */
 
-/* The best engine this machine allows; in this release io_uring or, where that is refused, an
- * error. */
+/* The best engine this machine allows: io_uring or, where that is refused, epoll, with one line on
+ * stderr that says why. */
 #define WEFT_ENGINE_AUTO 0u
 /* io_uring, or an error. */
 #define WEFT_ENGINE_URING 1u
-/* Not in this release: -ENOTSUP. */
+/* epoll; files go through the offload pool. */
 #define WEFT_ENGINE_EPOLL 2u
 
 /* Bits of weft_config.flags. */
@@ -140,12 +140,14 @@ typedef struct weft_config {
  * Returns  0.
  * Errors   -EINVAL  @main_fn is NULL, or a field, flag or WEFT_* variable is malformed; a line on
  *                   stderr says which (weft)
- *          -EPERM   called inside a fiber (weft); or io_uring is forbidden here (kernel)
- *          -ENOTSUP WEFT_ENGINE_EPOLL: not in this release; a line on stderr says so (weft)
+ *          -EPERM   called inside a fiber (weft); or io_uring was forced and is forbidden (kernel)
+ *          -ENOTSUP in the child of a fork of a process that had a runtime: exec first; a line on
+ *                   stderr says so (weft)
  *          -ENOMEM  no memory for workers, rings or the first stack (weft, kernel)
  *          -EAGAIN  a thread was refused, by RLIMIT_NPROC or a pids cgroup (kernel); or 256
  *                   runtimes are alive (weft)
- *          -ENOSYS, -EMFILE, ...  io_uring was refused; a line on stderr says what to do (kernel)
+ *          -ENOSYS, -EMFILE, ...  io_uring was forced and refused, or no descriptor is left; a line
+ *                   on stderr says what to do (kernel)
  * Example  int error = weft_run(NULL, serve, NULL, NULL);
  *          if (error < 0)
  *                  fprintf(stderr, "cannot start: %s\n", strerror(-error));

@@ -10,8 +10,12 @@
  *   sync.h     mutexes, conditions, semaphores and what else fibers wait for each other with
  *   chan.h     channels, select, tickers
  *   io.h       descriptors: read, write, poll, close; begins with the rules of all I/O
- *   net.h      sockets
- *   fs.h       files
+ *   stream.h   descriptors with buffers: lines, formatted writes
+ *   net.h      sockets, names, listening and dialling
+ *   fs.h       files and directories
+ *   offload.h  work that would block, on threads of a pool
+ *   signal.h   signals as a channel
+ *   process.h  child processes: start, pipes, wait, run
  *   stats.h    counters of a runtime and of its workers
  *
  * Rules of all of them
@@ -57,6 +61,7 @@
 #include <weft/io.h>
 #include <weft/net.h>
 #include <weft/offload.h>
+#include <weft/process.h>
 #include <weft/runtime.h>
 #include <weft/scope.h>
 #include <weft/signal.h>

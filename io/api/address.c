@@ -1,35 +1,29 @@
 /* SPDX-License-Identifier: MIT */
-/* address.c - parsing of addresses, weft_listen and weft_dial; see address.h */
+/* address.c - parsing of addresses, and weft_listen; see address.h */
 #include "io/api/address.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <stdbool.h>
 #include <stddef.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #include <weft/io.h>
 #include <weft/net.h>
 
+#include "io/api/names.h"
 #include "io/api/op.h"
-#include "sched/base/alloc.h"
 #include "sched/core/worker.h"
 
-#define HOST_BYTES 256 /* longest DNS name and a zero */
-
-static int parse_unix(const char *path, struct wf_addresses *out)
+static int parse_unix(const char *path, struct wf_address *out)
 {
-	struct sockaddr_un *un = (struct sockaddr_un *)&out->address[0].storage;
+	struct sockaddr_un *un = (struct sockaddr_un *)&out->storage;
 	size_t length = strlen(path);
 	if (length == 0 || length >= sizeof(un->sun_path))
 		return -EINVAL;
-	memset(un, 0, sizeof(*un));
 	un->sun_family = AF_UNIX;
 	memcpy(un->sun_path, path, length + 1);
-	out->address[0].length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length + 1);
-	out->count = 1;
+	out->length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length + 1);
 	return 0;
 }
 
@@ -48,43 +42,37 @@ static int parse_port(const char *text, uint16_t *port)
 	return 0;
 }
 
-static bool parse_v4(const char *host, uint16_t port, struct wf_addresses *out)
+static bool parse_v4(const char *host, uint16_t port, struct wf_address *out)
 {
-	struct sockaddr_in *in = (struct sockaddr_in *)&out->address[0].storage;
-	memset(in, 0, sizeof(*in));
+	struct sockaddr_in *in = (struct sockaddr_in *)&out->storage;
 	if (inet_pton(AF_INET, host, &in->sin_addr) != 1)
 		return false;
 	in->sin_family = AF_INET;
 	in->sin_port = htons(port);
-	out->address[0].length = sizeof(*in);
-	out->count = 1;
+	out->length = sizeof(*in);
 	return true;
 }
 
-static int parse_v6(const char *host, uint16_t port, struct wf_addresses *out)
+static bool parse_v6(const char *host, uint16_t port, struct wf_address *out)
 {
-	struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)&out->address[0].storage;
-	memset(in6, 0, sizeof(*in6));
+	struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)&out->storage;
 	if (inet_pton(AF_INET6, host, &in6->sin6_addr) != 1)
-		return -EINVAL;
+		return false;
 	in6->sin6_family = AF_INET6;
 	in6->sin6_port = htons(port);
-	out->address[0].length = sizeof(*in6);
-	out->count = 1;
-	return 0;
+	out->length = sizeof(*in6);
+	return true;
 }
 
-int wf_address_parse(const char *text, struct wf_addresses *out)
+int wf_address_parse(const char *text, struct wf_target *out)
 {
-	char host[HOST_BYTES];
-	uint16_t port;
-	out->count = 0;
+	memset(out, 0, sizeof(*out));
 	if (text == NULL)
 		return -EINVAL;
 	if (strncmp(text, "unix:", 5) == 0)
-		return parse_unix(text + 5, out);
+		return parse_unix(text + 5, &out->address);
 	const char *colon = strrchr(text, ':');
-	if (colon == NULL || parse_port(colon + 1, &port) != 0)
+	if (colon == NULL || parse_port(colon + 1, &out->port) != 0)
 		return -EINVAL;
 	size_t length = (size_t)(colon - text);
 	bool bracketed = length >= 2 && text[0] == '[' && text[length - 1] == ']';
@@ -92,87 +80,70 @@ int wf_address_parse(const char *text, struct wf_addresses *out)
 		text++;
 		length -= 2;
 	}
-	if (length == 0 || length >= sizeof(host))
+	if (length == 0 || length >= sizeof(out->name))
 		return -EINVAL;
-	memcpy(host, text, length);
-	host[length] = '\0';
-	if (bracketed)
-		return parse_v6(host, port, out);
-	if (strpbrk(host, ":[]/ \t\r\n") != NULL) /* a bare IPv6 address is ambiguous */
+	memcpy(out->name, text, length);
+	/* A bare IPv6 address is ambiguous. */
+	if (!bracketed && strpbrk(out->name, ":[]/ \t\r\n") != NULL)
 		return -EINVAL;
-	if (parse_v4(host, port, out))
-		return 0;
-	return wf_resolve(host, port, out);
+	bool number = bracketed ? parse_v6(out->name, out->port, &out->address)
+				: parse_v4(out->name, out->port, &out->address);
+	if (number)
+		out->name[0] = '\0';
+	return number || !bracketed ? 0 : -EINVAL;
 }
 
-static int open_socket(const struct wf_address *address)
+int wf_stream_socket(int family, int flags)
 {
 	int saved = wf_errno_load();
-	int fd = socket(address->storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | flags, 0);
 	if (fd < 0)
 		fd = -wf_errno_load();
 	wf_errno_store(saved);
 	return fd;
 }
 
-static int bind_and_listen(int fd, const struct wf_address *address)
+static int bind_and_listen(int fd, const struct sockaddr *at, socklen_t size)
 {
 	int on = 1, error = 0;
 	int saved = wf_errno_load();
-	if (address->storage.ss_family != AF_UNIX)
+	if (at->sa_family != AF_UNIX)
 		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-	if (bind(fd, (const struct sockaddr *)&address->storage, address->length) != 0 ||
-		listen(fd, SOMAXCONN) != 0)
+	if (bind(fd, at, size) != 0 || listen(fd, SOMAXCONN) != 0)
 		error = -wf_errno_load();
 	wf_errno_store(saved);
 	return error;
 }
 
-int weft_listen(const char *address)
+static int listen_at(const struct sockaddr *at, socklen_t size)
 {
-	if (wf_self() == NULL)
-		return -EPERM;
-	struct wf_addresses *found = wf_alloc_zero(sizeof(*found));
-	if (found == NULL)
-		return -ENOMEM;
-	int error = wf_address_parse(address, found);
-	int fd = error;
-	for (unsigned i = 0; error == 0 && i < found->count; i++) {
-		fd = open_socket(&found->address[i]);
-		int failed = fd < 0 ? fd : bind_and_listen(fd, &found->address[i]);
-		if (failed == 0)
-			break;
-		if (fd >= 0)
-			weft_close(fd);
-		fd = failed;
-	}
-	wf_free(found, sizeof(*found));
-	return fd;
+	int fd = wf_stream_socket(at->sa_family, 0);
+	if (fd < 0)
+		return fd;
+	int error = bind_and_listen(fd, at, size);
+	if (error == 0)
+		return fd;
+	weft_close(fd);
+	return error;
 }
 
-int weft_dial(const char *address)
+int weft_listen(const char *address)
 {
+	struct wf_target target;
 	if (wf_self() == NULL)
 		return -EPERM;
-	struct wf_addresses *found = wf_alloc_zero(sizeof(*found));
-	if (found == NULL)
-		return -ENOMEM;
-	int error = wf_address_parse(address, found);
-	int fd = error;
-	for (unsigned i = 0; error == 0 && i < found->count; i++) {
-		fd = open_socket(&found->address[i]);
-		int failed = fd < 0
-			? fd
-			: weft_connect(fd, (const struct sockaddr *)&found->address[i].storage,
-				  found->address[i].length);
-		if (failed == 0)
-			break;
-		if (fd >= 0)
-			weft_close(fd);
-		fd = failed;
-		if (failed == -ECANCELED || failed == -ETIMEDOUT)
-			error = weft_check(); /* in force for the other addresses too? */
-	}
-	wf_free(found, sizeof(*found));
+	int error = wf_address_parse(address, &target);
+	if (error != 0)
+		return error;
+	if (target.name[0] == '\0')
+		return listen_at((const struct sockaddr *)&target.address.storage, target.address.length);
+	struct addrinfo *list;
+	error = wf_names_stream(target.name, target.port, &list);
+	if (error != 0)
+		return error;
+	int fd = -ENOENT;
+	for (const struct addrinfo *at = list; at != NULL && fd < 0; at = at->ai_next)
+		fd = listen_at(at->ai_addr, at->ai_addrlen);
+	freeaddrinfo(list);
 	return fd;
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* address.h - "host:port", "[v6]:port" and "unix:/path" become socket addresses
+/* address.h - "host:port", "[v6]:port" and "unix:/path": what weft_listen and weft_dial are given
  *
  * Rules    R1 malformed text is -EINVAL before anything is looked up or opened.
- *          R2 a number is never looked up; a name is, on a thread of its own, so that no worker blocks (resolve.c).
+ *          R2 a number is never looked up; a name is, without blocking a worker (names.h).
+ * Tests    tests/io/net_test.cc, tests/io/dial_test.cc
  */
 #ifndef WF_IO_API_ADDRESS_H
 #define WF_IO_API_ADDRESS_H
@@ -11,23 +12,24 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-#define WF_ADDRESSES_MAX 16 /* of one name that are tried */
+#define WF_HOST_BYTES 256 /* longest DNS name and a zero */
 
 struct wf_address {
 	struct sockaddr_storage storage;
 	socklen_t length;
 };
 
-struct wf_addresses {
-	unsigned count;
-	struct wf_address address[WF_ADDRESSES_MAX];
+/* An address; or, where `name` is not empty, a name still to be looked up. */
+struct wf_target {
+	struct wf_address address;
+	uint16_t port;
+	char name[WF_HOST_BYTES];
 };
 
-/* Fills `out`. `passive`: an empty host is not allowed either; the addresses are for bind. Parks only for a name. 0, -EINVAL,
- * -ENOENT (no such name), -EAGAIN (the resolver could not say), -ENOMEM, or what an interrupted wait returns. */
-int wf_address_parse(const char *text, struct wf_addresses *out);
+/* Any thread; parks not. 0 or -EINVAL. */
+int wf_address_parse(const char *text, struct wf_target *out);
 
-/* resolve.c: all stream addresses of a host name. */
-int wf_resolve(const char *host, uint16_t port, struct wf_addresses *out);
+/* Opens a stream socket, close-on-exec and with `flags`. Its descriptor, or a negative errno. */
+int wf_stream_socket(int family, int flags);
 
 #endif

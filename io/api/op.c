@@ -314,14 +314,4 @@ int wf_op_refuse(int error)
 	return level != 0 ? level : error;
 }
 
-int wf_errno_load(void)
-{
-	return *wf_errno_address();
-}
-
-void wf_errno_store(int value)
-{
-	*wf_errno_address() = value;
-}
-
 WF_OWNER_CODE_END

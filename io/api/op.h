@@ -21,6 +21,7 @@
 #include <sys/types.h>
 #include <weft/runtime.h>
 
+#include "sched/base/seam.h"
 #include "sched/core/driver.h"
 
 /* Parks until the operation has completed: its result, or a negative errno. -EPERM off a fiber. */
@@ -46,9 +47,5 @@ int wf_op_refuse(int error);
 
 /* perform.c: the operation as a blocking system call, on the calling thread. Its result, or a negative errno. */
 int32_t wf_op_perform(struct wf_op *op);
-
-/* errno is the worker's, used by one fiber after the other: what calls libc puts it back. Read it before and after the call. */
-int wf_errno_load(void);
-void wf_errno_store(int value);
 
 #endif

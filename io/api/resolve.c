@@ -1,152 +1,293 @@
 /* SPDX-License-Identifier: MIT */
-/* resolve.c - names without blocking a worker: getaddrinfo on a thread of its own
- *
- * What     the fiber parks, a detached thread asks and wakes it. A look-up that is cancelled is left to its thread: the request
- *          is freed by whoever leaves it last.
- * Rules    NR-1 `parties`: starts at 2; each leaves by subtracting one (sc); the one that brings it to zero frees.
- *          NR-2 the thread publishes the addresses by `done` (sc swap), then wakes the ticket; the fiber's commit stores the
- *             ticket, then looks at `done`: one of the two sees the other.
- * Tests    tests/io/net_test.cc
- */
+/* resolve.c - see resolve.h */
+#include "io/api/resolve.h"
+
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <poll.h>
+#include <pthread.h>
+#include <resolv.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+#include <weft/io.h>
 
 #include "io/api/address.h"
-#include "sched/base/alloc.h"
-#include "sched/base/seam.h"
-#include "sched/core/runtime.h"
+#include "io/api/op.h"
+#include "sched/base/log.h"
+#include "sched/core/worker.h"
 
-struct lookup {
-	char host[256];
-	uint16_t port;
-	int error;
-	struct wf_addresses found;
-	wf_a32 parties; /* NR-1 */
-	wf_a32 done;	/* NR-2 */
-	wf_a64 ticket;	/* 0: nobody waits yet */
-	struct wf_fiber *fiber;
-	struct wf_runtime *rt;
+#define SERVERS_MAX 16 /* of WEFT_NAMESERVERS; more are malformed */
+#define SERVER_BYTES (sizeof("[]:65535") + INET6_ADDRSTRLEN)
+#define PATIENCE_MS                                                                                \
+	1000 /* c-ares always has a time to look at again; were it not so, this would be it */
+
+static ares_socket_t open_socket(int family, int type, int protocol, void *arg)
+{
+	(void)arg;
+	return socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol);
+}
+
+static int close_socket(ares_socket_t fd, void *arg)
+{
+	struct wf_resolution *r = arg;
+	for (int i = 0; i < r->waited_count; i++) {
+		if (r->waited[i] != fd)
+			continue;
+		r->waited[i] = r->waited[--r->waited_count];
+		r->closed[r->closed_count++] = fd; /* NS2 */
+		return 0;
+	}
+	return close(fd);
+}
+
+static int connect_socket(ares_socket_t fd, const struct sockaddr *to, ares_socklen_t size, void *arg)
+{
+	(void)arg;
+	return connect(fd, to, size);
+}
+
+static ares_ssize_t receive(ares_socket_t fd, void *buf, size_t len, int flags,
+	struct sockaddr *from, ares_socklen_t *size, void *arg)
+{
+	(void)arg;
+	return recvfrom(fd, buf, len, flags, from, size);
+}
+
+static ares_ssize_t send_vector(ares_socket_t fd, const struct iovec *parts, int count, void *arg)
+{
+	(void)arg;
+	struct msghdr message = {.msg_iov = (struct iovec *)parts, .msg_iovlen = (size_t)count};
+	return sendmsg(fd, &message, MSG_NOSIGNAL);
+}
+
+static const struct ares_socket_functions socket_calls = {
+	.asocket = open_socket,
+	.aclose = close_socket,
+	.aconnect = connect_socket,
+	.arecvfrom = receive,
+	.asendv = send_vector,
 };
 
-static void leave(struct lookup *lookup)
+static int gai_of(int status)
 {
-	if (wf_sub_sc32(&lookup->parties, 1) == 1)
-		wf_free(lookup, sizeof(*lookup));
-}
-
-static int errno_of(int gai)
-{
-	switch (gai) {
-	case 0:
+	switch (status) {
+	case ARES_SUCCESS:
 		return 0;
-	case EAI_NONAME:
-#ifdef EAI_NODATA
-	case EAI_NODATA:
-#endif
-		return -ENOENT;
-	case EAI_AGAIN:
-		return -EAGAIN;
-	case EAI_MEMORY:
-		return -ENOMEM;
-	case EAI_SYSTEM:
-		return -*wf_errno_address();
-	default:
-		return -ENOENT;
+	case ARES_ENOTFOUND:
+	case ARES_EBADNAME:
+		return EAI_NONAME;
+	case ARES_ENODATA:
+		return EAI_NODATA;
+	case ARES_ENOMEM:
+		return EAI_MEMORY;
+	case ARES_EFORMERR:
+	case ARES_EBADRESP:
+		return EAI_FAIL;
+	default: /* nobody answered, or nobody who knew */
+		return EAI_AGAIN;
 	}
 }
 
-static void keep_addresses(struct lookup *lookup, const struct addrinfo *list)
+static void answered(void *arg, int status, int timeouts, struct ares_addrinfo *found)
 {
-	struct wf_addresses *found = &lookup->found;
-	for (const struct addrinfo *at = list; at != NULL && found->count < WF_ADDRESSES_MAX;
-		at = at->ai_next) {
-		struct wf_address *address = &found->address[found->count];
-		if (at->ai_addrlen > sizeof(address->storage))
-			continue;
-		memcpy(&address->storage, at->ai_addr, at->ai_addrlen);
-		address->length = at->ai_addrlen;
-		if (at->ai_family == AF_INET)
-			((struct sockaddr_in *)&address->storage)->sin_port = htons(lookup->port);
-		else if (at->ai_family == AF_INET6)
-			((struct sockaddr_in6 *)&address->storage)->sin6_port = htons(lookup->port);
-		else
-			continue;
-		found->count++;
-	}
+	(void)timeouts;
+	struct wf_resolution *r = arg;
+	r->over = true;
+	r->error = gai_of(status);
+	r->found = found;
 }
 
-static void *look_up(void *arg)
+/* "address:port", or an address alone. */
+static bool parse_server(const char *text, struct ares_addr_port_node *server)
 {
-	struct lookup *lookup = arg;
-	struct wf_runtime *rt = lookup->rt;
-	struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG};
-	struct addrinfo *list = NULL;
-	int gai = getaddrinfo(lookup->host, NULL, &hints, &list);
-	lookup->error = errno_of(gai);
-	if (gai == 0) {
-		keep_addresses(lookup, list);
-		freeaddrinfo(list);
-		if (lookup->found.count == 0)
-			lookup->error = -ENOENT;
-	}
-	wf_swap_sc32(&lookup->done, 1);			 /* NR-2 */
-	uint64_t ticket = wf_load_sc64(&lookup->ticket); /* NR-2 */
-	if (ticket != 0)
-		wf_wake(NULL, lookup->fiber, ticket, WF_WAKE_OK); /* stale if the look-up was given up */
-	leave(lookup);
-	wf_sub_sc32(&rt->references, 1); /* U1 */
-	return NULL;
-}
-
-static bool commit_lookup(struct wf_worker *w, struct wf_fiber *fiber, uint64_t ticket, void *arg)
-{
-	(void)w, (void)fiber;
-	struct lookup *lookup = arg;
-	wf_swap_sc64(&lookup->ticket, ticket);	 /* NR-2 */
-	return wf_load_sc32(&lookup->done) == 0; /* NR-2 */
-}
-
-static int start(struct lookup *lookup)
-{
-	pthread_t thread;
-	wf_add_sc32(&lookup->rt->references, 1); /* U1: the thread's */
-	int error = wf_thread_create(&thread, "weft-resolve", look_up, lookup);
+	char with_port[SERVER_BYTES + sizeof(":53")];
+	struct wf_target target;
+	int error = wf_address_parse(text, &target);
 	if (error != 0) {
-		wf_sub_sc32(&lookup->rt->references, 1);
-		return error;
+		strcpy(with_port, text);
+		strcat(with_port, ":53");
+		error = wf_address_parse(with_port, &target);
 	}
-	pthread_detach(thread);
-	return 0;
+	if (error != 0 || target.name[0] != '\0' || target.address.storage.ss_family == AF_UNIX)
+		return false;
+	*server = (struct ares_addr_port_node){.family = target.address.storage.ss_family,
+		.udp_port = target.port,
+		.tcp_port = target.port};
+	if (server->family == AF_INET)
+		server->addr.addr4 = ((struct sockaddr_in *)&target.address.storage)->sin_addr;
+	else
+		memcpy(&server->addr.addr6, &((struct sockaddr_in6 *)&target.address.storage)->sin6_addr,
+			sizeof(server->addr.addr6));
+	return true;
 }
 
-int wf_resolve(const char *host, uint16_t port, struct wf_addresses *out)
+/* WEFT_NAMESERVERS=address:port,... instead of those of /etc/resolv.conf. */
+static int use_servers(ares_channel channel)
 {
-	struct wf_worker *w = wf_self();
-	struct wf_fiber *fiber = w->current;
-	struct lookup *lookup = wf_alloc_zero(sizeof(*lookup));
-	if (lookup == NULL)
-		return -ENOMEM;
-	strncpy(lookup->host, host, sizeof(lookup->host) - 1);
-	lookup->port = port;
-	lookup->fiber = fiber;
-	lookup->rt = w->rt;
-	wf_store_rlx32(&lookup->parties, 2); /* rlx: before the thread exists */
-	int error = start(lookup);
-	if (error != 0) {
-		wf_free(lookup, sizeof(*lookup));
-		return error;
+	struct ares_addr_port_node servers[SERVERS_MAX];
+	const char *text = getenv("WEFT_NAMESERVERS");
+	if (text == NULL || text[0] == '\0')
+		return 0;
+	size_t count = 0;
+	for (;;) {
+		char one[SERVER_BYTES];
+		size_t length = strcspn(text, ",");
+		if (length >= sizeof(one) || count == SERVERS_MAX)
+			return -1;
+		memcpy(one, text, length);
+		one[length] = '\0';
+		if (!parse_server(one, &servers[count]))
+			return -1;
+		if (count > 0)
+			servers[count - 1].next = &servers[count];
+		count++;
+		if (text[length] == '\0')
+			break;
+		text += length + 1;
 	}
-	while (wf_load_sc32(&lookup->done) == 0 && error == 0) {
-		error = wf_interrupted(wf_self(), fiber);
-		if (error == 0)
-			wf_park(wf_park_masks(fiber), commit_lookup, lookup);
+	return ares_set_servers_ports(channel, servers) == ARES_SUCCESS ? 0 : -1;
+}
+
+static void refuse_servers(void)
+{
+	static wf_a32 said;
+	if (wf_swap_sc32(&said, 1) == 0)
+		wf_log(WF_LOG_ALWAYS,
+			"WEFT_NAMESERVERS=%s: not a list as 127.0.0.1:53,[::1]:53; no name is looked up",
+			getenv("WEFT_NAMESERVERS"));
+}
+
+static void start_library(void)
+{
+	ares_library_init(ARES_LIB_INIT_ALL);
+}
+
+/* c-ares knows neither "timeout" nor "attempts" of resolv.conf, and its own are long: libc's reading of it counts. */
+static int open_channel(struct wf_resolution *r)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	pthread_once(&once, start_library);
+	struct ares_options options = {0};
+	int given = 0;
+	struct __res_state state;
+	memset(&state, 0, sizeof(state));
+	if (res_ninit(&state) == 0) {
+		options.timeout = state.retrans * 1000;
+		options.tries = state.retry;
+		given = ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES;
+		res_nclose(&state);
 	}
-	if (wf_load_sc32(&lookup->done) != 0) {
-		error = lookup->error;
-		*out = lookup->found;
+	int status = ares_init_options(&r->channel, &options, given);
+	if (status != ARES_SUCCESS) {
+		r->channel = NULL;
+		return gai_of(status);
 	}
-	leave(lookup);
-	return error;
+	ares_set_socket_functions(r->channel, &socket_calls, r);
+	if (use_servers(r->channel) == 0)
+		return 0;
+	refuse_servers();
+	return EAI_FAIL;
+}
+
+void wf_resolution_ask(struct wf_resolution *r, const char *node, int family)
+{
+	const struct ares_addrinfo_hints hints = {
+		.ai_family = family, .ai_flags = ARES_AI_CANONNAME, .ai_socktype = SOCK_STREAM};
+	r->error = open_channel(r);
+	if (r->error != 0)
+		r->over = true;
+	else
+		ares_getaddrinfo(r->channel, node, NULL, &hints, answered, r);
+}
+
+static int patience_ms(ares_channel channel)
+{
+	struct timeval left;
+	if (ares_timeout(channel, NULL, &left) == NULL)
+		return PATIENCE_MS;
+	return (int)left.tv_sec * 1000 + (int)(left.tv_usec + 999) / 1000;
+}
+
+void wf_resolution_step(struct wf_resolution *r)
+{
+	ares_socket_t sockets[WF_RESOLUTION_SOCKETS];
+	struct pollfd polls[WF_RESOLUTION_SOCKETS];
+	nfds_t count = 0;
+	int bits = ares_getsock(r->channel, sockets, WF_RESOLUTION_SOCKETS);
+	for (int i = 0; i < WF_RESOLUTION_SOCKETS; i++) {
+		short events = (short)((ARES_GETSOCK_READABLE(bits, i) ? POLLIN : 0) |
+			(ARES_GETSOCK_WRITABLE(bits, i) ? POLLOUT : 0));
+		if (events != 0)
+			polls[count++] = (struct pollfd){.fd = sockets[i], .events = events};
+	}
+	if (poll(polls, count, r->waits ? patience_ms(r->channel) : 0) > 0) {
+		for (nfds_t i = 0; i < count && !r->over; i++) {
+			short in = polls[i].revents & (POLLIN | POLLERR | POLLHUP);
+			short out = polls[i].revents & (POLLOUT | POLLERR | POLLHUP);
+			if ((in | out) != 0)
+				ares_process_fd(r->channel, in ? polls[i].fd : ARES_SOCKET_BAD,
+					out ? polls[i].fd : ARES_SOCKET_BAD);
+		}
+	}
+	if (!r->over)
+		ares_process_fd(r->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD); /* what is late */
+}
+
+static void close_closed(struct wf_resolution *r)
+{
+	while (r->closed_count > 0)
+		weft_close(r->closed[--r->closed_count]);
+}
+
+static bool note_waited(struct wf_resolution *r, int fd)
+{
+	for (int i = 0; i < r->waited_count; i++)
+		if (r->waited[i] == fd)
+			return true;
+	if (r->waited_count == WF_RESOLUTION_SOCKETS)
+		return false; /* more than c-ares tells of: the time will come */
+	r->waited[r->waited_count++] = fd;
+	return true;
+}
+
+int wf_resolution_wait(struct wf_resolution *r)
+{
+	struct wf_fiber *fiber = wf_self()->current;
+	ares_socket_t sockets[WF_RESOLUTION_SOCKETS];
+	size_t count = 0;
+	close_closed(r);
+	if (r->waits)
+		return wf_interrupted(wf_self(), fiber);
+	int bits = ares_getsock(r->channel, sockets, WF_RESOLUTION_SOCKETS);
+	for (int i = 0; i < WF_RESOLUTION_SOCKETS; i++) {
+		bool in = ARES_GETSOCK_READABLE(bits, i), out = ARES_GETSOCK_WRITABLE(bits, i);
+		if ((!in && !out) || !note_waited(r, sockets[i]))
+			continue;
+		if (in)
+			r->cases[count++] = (weft_case){.op = WEFT_CASE_READABLE, .fd = sockets[i]};
+		if (out)
+			r->cases[count++] = (weft_case){.op = WEFT_CASE_WRITABLE, .fd = sockets[i]};
+	}
+	int result =
+		weft_select(r->cases, count, weft_after(patience_ms(r->channel) * (weft_ns)WEFT_MS));
+	if (result == -ETIMEDOUT)
+		return wf_interrupted(wf_self(), fiber);
+	return result < 0 ? result : 0;
+}
+
+void wf_resolution_close(struct wf_resolution *r)
+{
+	int saved = wf_errno_load();
+	if (r->channel != NULL)
+		ares_destroy(r->channel); /* NS3: an unanswered question ends here, by `answered` */
+	if (r->found != NULL)
+		ares_freeaddrinfo(r->found);
+	wf_errno_store(saved);
+	r->channel = NULL;
+	r->found = NULL;
+	close_closed(r);
 }

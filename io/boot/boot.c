@@ -206,11 +206,23 @@ static int choose_driver(const weft_config *config, const struct wf_driver **dri
 	return error;
 }
 
+/* A child made by fork() from a process with a runtime. */
+static int refuse_in_child(const char *what)
+{
+	if (!wf_fork_in_child())
+		return 0;
+	wf_log(WF_LOG_ALWAYS, "%s: not in the child of a fork: exec a program first, or fork before the first runtime starts", what);
+	return -ENOTSUP;
+}
+
 static int start(const weft_config *given, struct wf_runtime **rt)
 {
 	weft_config config;
 	const struct wf_driver *driver;
 	*rt = NULL;
+	int refused = refuse_in_child("a start");
+	if (refused != 0)
+		return refused;
 	if (wf_self() != NULL)
 		return -EPERM;
 	int error = complete(given, &config);
@@ -241,6 +253,9 @@ int weft_submit(weft_runtime *rt, weft_fn fn, void *arg)
 {
 	if (rt == NULL || fn == NULL)
 		return -EINVAL;
+	int refused = refuse_in_child("weft_submit");
+	if (refused != 0)
+		return refused;
 	return wf_runtime_submit((struct wf_runtime *)rt, fn, arg, __builtin_return_address(0));
 }
 
@@ -248,6 +263,9 @@ int weft_stop(weft_runtime *rt)
 {
 	if (rt == NULL)
 		return -EINVAL;
+	int refused = refuse_in_child("weft_stop");
+	if (refused != 0)
+		return refused;
 	struct wf_worker *self = wf_self();
 	if (self != NULL)
 		return self->rt == (struct wf_runtime *)rt ? -EDEADLK : -EPERM;

@@ -53,7 +53,7 @@ static int32_t try_transfer(struct wf_op *op, short *events)
 	if (S_ISREG(at.st_mode) || S_ISDIR(at.st_mode) || S_ISBLK(at.st_mode))
 		return WF_OP_BLOCKS; /* TR3 */
 	/* pwritev2 would not send an empty datagram, as write(2) does. */
-	bool sends = S_ISSOCK(at.st_mode) && op->code == WF_OP_WRITE;
+	bool sends = S_ISSOCK(at.st_mode) && op->code == WF_OP_WRITE && op->offset == UINT64_MAX;
 	int32_t result = result_of(sends ? send(op->fd, op->memory, op->size, MSG_DONTWAIT | MSG_NOSIGNAL)
 					 : move(op, RWF_NOWAIT));
 	if (result == -EAGAIN)
@@ -116,15 +116,21 @@ static int32_t try_message(struct wf_op *op, short *events)
 	return result == -EAGAIN && !(op->flags & MSG_DONTWAIT) ? WF_EPOLL_NOT_YET : result;
 }
 
+/* Of another socket accept says so at once. */
+static bool is_listening(int fd)
+{
+	int listens = 0;
+	socklen_t size = sizeof(listens);
+	return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) == 0 && listens;
+}
+
 static int32_t try_accept(struct wf_op *op, short *events)
 {
 	*events = POLLIN;
 	int flags = fcntl(op->fd, F_GETFL);
 	if (flags < 0)
 		return -errno;
-	if (!(flags & O_NONBLOCK) && wf_epoll_ready(op->fd, POLLIN) == 0)
-		return WF_EPOLL_NOT_YET;
-	if (!(flags & O_NONBLOCK) && fcntl(op->fd, F_SETFL, flags | O_NONBLOCK) != 0) /* TR2 */
+	if (!(flags & O_NONBLOCK) && is_listening(op->fd) && fcntl(op->fd, F_SETFL, flags | O_NONBLOCK) != 0) /* TR2 */
 		return -errno;
 	int32_t result = result_of(accept4(op->fd, op->memory, op->other, (int)op->flags));
 	return result == -EAGAIN ? WF_EPOLL_NOT_YET : result;

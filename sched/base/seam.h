@@ -46,5 +46,8 @@ unsigned wf_cpu_count(void);
 
 /* Address of the calling thread's errno. Out of line, because compilers cache it across a switch of stacks. */
 int *wf_errno_address(void);
+/* errno is the thread's, used by one fiber after the other: what calls libc on a fiber puts it back. Read it before and after the call. */
+int wf_errno_load(void);
+void wf_errno_store(int value);
 
 #endif

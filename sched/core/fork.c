@@ -4,6 +4,7 @@
  * What     the stacks' memory is not inherited (MADV_DONTFORK: a hundred times faster forks), but a fiber that forks runs on one of them. So the
  *          stack of the calling fiber is made inheritable around the fork. In the child the thread forgets its worker: weft's
  *          calls answer as on any thread outside, and the rings' memory, which is not inherited either, is never touched.
+ *          A runtime cannot be started there either: the parent's stacks, workers and locks are gone, or in whatever state they were.
  * Rules    FK-1 system calls and the calling thread's own state only: the child of a threaded program may do no more.
  * Tests    tests/io/fork_test.cc
  */
@@ -34,9 +35,17 @@ static void parent_after_fork(void)
 	advise_own_stack(MADV_DONTFORK);
 }
 
+static wf_a32 is_child;
+
 static void child_after_fork(void)
 {
 	wf_set_self(NULL);
+	wf_store_rlx32(&is_child, 1); /* rlx: one thread */
+}
+
+bool wf_fork_in_child(void)
+{
+	return wf_load_rlx32(&is_child) != 0; /* rlx: whoever is here came after it */
 }
 
 void wf_fork_install(void)

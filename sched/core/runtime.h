@@ -84,6 +84,7 @@ void wf_overflow_report(const struct wf_fiber *fiber); /* the line; async-signal
 /* For stacks without a guard page: dies with that line when the word at the low end has gone. */
 void wf_overflow_check(const struct wf_fiber *fiber);
 void wf_fork_install(void);	/* fork.c: once a process */
+bool wf_fork_in_child(void);	/* of a process that had a runtime */
 void wf_overflow_install(void); /* first runtime */
 void wf_overflow_remove(void);	/* last runtime */
 

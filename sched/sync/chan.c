@@ -110,6 +110,8 @@ void weft_chan_free(weft_chan *chan)
 {
 	if (chan == NULL)
 		return;
+	if (chan->source != NULL)
+		chan->source->end(chan->source, true); /* CH5 */
 	wf_chan_lock(chan); /* CH3: the last user may just be on its way out */
 	bool waited_for = chan->senders != NULL || chan->receivers != NULL;
 	wf_chan_unlock(chan);
@@ -236,6 +238,8 @@ int weft_chan_close(weft_chan *chan)
 	if (chan == NULL)
 		return -EINVAL;
 	struct wf_wakes wakes = {NULL, NULL};
+	if (chan->source != NULL)
+		chan->source->end(chan->source, false); /* CH5 */
 	wf_chan_lock(chan);
 	int error = chan->closed ? -EPIPE : 0;
 	chan->closed = true;

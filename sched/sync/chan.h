@@ -11,6 +11,7 @@
  *             the lock. Of a select it takes the other nodes on this channel off too, for the select does not come back to it.
  *          CH3 finishing (waking) comes after the unlock, which is the last access to the channel: whoever got the element may free it.
  *          CH4 where several channels are locked (select), by rising address, each once.
+ *          CH5 a source is told before the channel is closed or freed, without the lock; when it returns, it touches the channel no more.
  * Order    LA-1 of latch.h; TK-1, TK-2 of ticket.h between the two sides of a rendezvous.
  * Tests    tests/sync/chan_test.cc, chan_go_test.cc, chan_stress_test.cc
  */
@@ -23,9 +24,15 @@
 
 WF_OWNER_CODE_BEGIN
 
+/* What feeds a channel by itself, if anything does: CH5. `release`: the channel is freed, and the source's memory with it. */
+struct wf_source {
+	void (*end)(struct wf_source *source, bool release);
+};
+
 struct weft_chan {
 	wf_latch latch;
 	size_t element_size, capacity; /* constant */
+	struct wf_source *source;      /* constant; NULL: none */
 	/* Under the latch. */
 	bool closed;
 	size_t count; /* elements in the ring */

@@ -4,11 +4,14 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "sched/base/alloc.h"
 #include "sched/base/log.h"
 #include "sched/base/seam.h"
 #include "sched/sync/wait.h"
+#include "sched/task/signal.h"
 
 WF_OWNER_CODE_BEGIN
 
@@ -50,20 +53,14 @@ static void interrupted(int signal)
 	(void)signal; /* that it came is enough: EINTR */
 }
 
-/* The highest real-time signal that nobody handles; 0: none is left, and nothing is interrupted. One a process. */
+/* A real-time signal of the pools' own; 0: none is left, and nothing is interrupted. One a process. */
 static int breaking_signal(void)
 {
 	static wf_lock lock;
 	static int chosen = -1;
 	wf_lock_acquire(&lock);
-	for (int signal = SIGRTMAX - 1; chosen < 0 && signal >= SIGRTMIN; signal--) {
-		struct sigaction now, ours = {.sa_handler = interrupted};
-		if (sigaction(signal, NULL, &now) == 0 && now.sa_handler == SIG_DFL &&
-			sigaction(signal, &ours, NULL) == 0)
-			chosen = signal;
-	}
 	if (chosen < 0)
-		chosen = 0;
+		chosen = wf_signal_reserve(interrupted);
 	wf_lock_release(&lock);
 	return chosen;
 }
@@ -194,11 +191,14 @@ static void do_job(struct pool *pool, struct job *job)
 {
 	job->fn(job->arg);
 	wf_lock_acquire(&pool->lock);
+	bool broken = job->broken;
 	job->state = DONE;
 	bool won = job->waited_for && wf_waiter_win(&job->wait.node); /* lost: its fiber looks at the state (PO1) */
 	wf_lock_release(&pool->lock);
 	if (won)
 		wf_waiter_finish(&job->wait.node, false);
+	if (broken)
+		syscall(SYS_getppid); /* PO4: the last signal comes now at the latest, not in the next job */
 }
 
 static void *pool_thread(void *arg)

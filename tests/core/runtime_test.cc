@@ -315,8 +315,8 @@ TEST(RuntimeConfig, ImpossibleFieldsAreRefusedWithALine)
 	how.engine = 3;
 	expect_refused(how, "engine");
 	how = {};
-	how.engine = WEFT_ENGINE_EPOLL;
-	expect_refused(how, "epoll", -ENOTSUP);
+	how.offload_threads = 4097;
+	expect_refused(how, "offload_threads");
 }
 
 TEST(RuntimeConfig, MalformedVariablesAreRefusedWithALine)
@@ -325,6 +325,7 @@ TEST(RuntimeConfig, MalformedVariablesAreRefusedWithALine)
 		{"WEFT_WORKERS", "-1"}, {"WEFT_WORKERS", "4x"}, {"WEFT_WORKERS", "1025"},
 		{"WEFT_WORKERS", "99999999999999999999"}, {"WEFT_STACK_SIZE", "1e5"},
 		{"WEFT_STACK_SIZE", "1073741825"}, {"WEFT_STACK_SIZE", "64 k"},
+		{"WEFT_OFFLOAD_THREADS", "0"}, {"WEFT_OFFLOAD_THREADS", "4097"},
 		{"WEFT_ENGINE", "kqueue"}, {"WEFT_RING_MODE", "fast"}, {"WEFT_LOG", "loud"}};
 	for (auto &[name, value] : bad) {
 		setenv(name, value, 1);

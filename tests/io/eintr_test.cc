@@ -47,7 +47,10 @@ public:
 		setitimer(ITIMER_PROF, &never, nullptr);
 		sigaction(SIGALRM, &before_alarm_, nullptr);
 		sigaction(SIGPROF, &before_prof_, nullptr);
-		EXPECT_GT(signals.exchange(0), 0u);
+		if (!WF_TEST_SANITIZED) { /* ThreadSanitizer holds them back */
+			EXPECT_GT(signals.load(), 0u);
+		}
+		signals = 0;
 	}
 
 private:
@@ -61,6 +64,17 @@ public:
 	{
 		Storm storm;
 		Rings::run([body] {
+			/* Workers block signals; a program may let them in. (Not with ThreadSanitizer, which waits for itself in its handler.) */
+			std::vector<std::unique_ptr<Fiber>> fibers;
+			for (unsigned i = 0; i < 2 * weft_workers() && !WF_TEST_SANITIZED; i++)
+				fibers.push_back(std::make_unique<Fiber>([] {
+					sigset_t set;
+					sigemptyset(&set);
+					sigaddset(&set, SIGALRM);
+					sigaddset(&set, SIGPROF);
+					pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
+				}));
+			fibers.clear();
 			weft_sleep(2 * WEFT_MS); /* so that some have come, however quick the body is */
 			body();
 		});

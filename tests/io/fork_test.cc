@@ -33,6 +33,8 @@ int look_around_in_child(Pair pair)
 		return 3;
 	if (write(pair.out, "c", 1) != 1)
 		return 4;
+	if (weft_run(nullptr, call_body, nullptr, nullptr) != -ENOTSUP)
+		return 5;
 	return 0;
 }
 

@@ -422,7 +422,8 @@ TEST(NamesAsNobody, IsRefusedWhatThePermissionsForbid)
 	ASSERT_EQ(0, mkdir(path.c_str(), 0700));
 	setenv("WEFT_TEST_PRIVATE", path.c_str(), 1);
 	EXPECT_EQ(0,
-		run_command({"/proc/" + std::to_string(getpid()) + "/exe", "--gtest_brief=1",
+		run_command({"env", "-u", "XML_OUTPUT_FILE", "-u", "TEST_PREMATURE_EXIT_FILE",
+			"/proc/" + std::to_string(getpid()) + "/exe", "--gtest_brief=1",
 			"--gtest_also_run_disabled_tests", "--gtest_filter=*DISABLED_IsRefused"}));
 	unsetenv("WEFT_TEST_PRIVATE");
 	EXPECT_EQ(0, rmdir(path.c_str()));

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: MIT
 # usage: link_library.sh CC VERSION_H OUT.a OUT.so ARCHIVE...
 #
-# Makes the installed libraries from the archives of weft's layers. Everything, liburing and jemalloc included, becomes
-# one object in which only weft_* is global. That object is libweft.a's sole member and all of libweft.so, so both
-# export the same names, and neither replaces the malloc of the program that uses it.
+# Makes the installed libraries from the archives of weft's layers. Everything, liburing, c-ares and jemalloc included,
+# becomes one object in which only weft_* is global. That object is libweft.a's sole member and all of libweft.so, so
+# both export the same names, and neither replaces the malloc of the program that uses it.
 set -euo pipefail
 cc=$1
 version_h=$2
@@ -23,11 +23,18 @@ for archive; do
 	esac
 done
 
-liburing=$("$cc" -print-file-name=liburing.a)
-if [[ ! -f $liburing ]]; then
-	echo "liburing.a not found: install liburing-dev (tools/setup does)" >&2
-	exit 1
-fi
+# find_archive NAME PACKAGE: where the compiler finds it.
+find_archive() {
+	local path
+	path=$("$cc" -print-file-name="$1")
+	if [[ ! -f $path ]]; then
+		echo "$1 not found: install $2 (tools/setup does)" >&2
+		exit 1
+	fi
+	printf '%s' "$path"
+}
+liburing=$(find_archive liburing.a liburing-dev)
+libcares=$(find_archive libcares.a libc-ares-dev)
 major=$(awk '$2 == "WEFT_VERSION_MAJOR" { print $3 }' "$version_h")
 if [[ ! $major =~ ^[0-9]+$ ]]; then
 	echo "$version_h does not define WEFT_VERSION_MAJOR as a number" >&2
@@ -35,7 +42,8 @@ if [[ ! $major =~ ^[0-9]+$ ]]; then
 fi
 
 object=${static%.a}.o
-"$cc" -r -nostdlib -o "$object" -Wl,--whole-archive "${archives[@]}" -Wl,--no-whole-archive "$liburing"
+"$cc" -r -nostdlib -o "$object" -Wl,--whole-archive "${archives[@]}" -Wl,--no-whole-archive \
+	"$liburing" "$libcares"
 "$("$cc" -print-prog-name=objcopy)" --wildcard --keep-global-symbol='weft_*' "$object"
 rm -f "$static"
 "$("$cc" -print-prog-name=ar)" rcsD "$static" "$object"

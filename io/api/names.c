@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: MIT */
+/* names.c - weft_getaddrinfo; see names.h */
+#include "io/api/names.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+#include <weft/net.h>
+
+#include "io/api/op.h"
+#include "io/api/resolve.h"
+#include "sched/base/alloc.h"
+#include "sched/core/runtime.h"
+#include "sched/core/worker.h"
+#include "sched/task/pool.h"
+
+struct lookup {
+	const char *node, *service; /* NM2 */
+	struct addrinfo want;	    /* the hints, or what libc takes for them */
+	struct addrinfo *list;
+	int error;  /* EAI_* */
+	int system; /* of EAI_SYSTEM */
+	bool begun, done;
+	struct wf_resolution resolution;
+};
+
+/* libc's own, without the network. */
+static int ask_libc(struct lookup *l, const char *node, int flags, int family, struct addrinfo **list)
+{
+	struct addrinfo hints = l->want;
+	hints.ai_flags = flags | AI_NUMERICHOST;
+	hints.ai_family = family;
+	*list = NULL;
+	int error = getaddrinfo(node, l->service, &hints, list);
+	if (error == EAI_SYSTEM)
+		l->system = wf_errno_load(); /* the pool's thread's */
+	return error;
+}
+
+static bool has_family(int family)
+{
+	const struct addrinfo hints = {.ai_family = family,
+		.ai_flags = AI_ADDRCONFIG | AI_NUMERICHOST,
+		.ai_socktype = SOCK_STREAM};
+	struct addrinfo *list;
+	if (getaddrinfo(family == AF_INET ? "127.0.0.1" : "::1", NULL, &hints, &list) != 0)
+		return false;
+	freeaddrinfo(list);
+	return true;
+}
+
+/* The family to ask the name servers for, AI_ADDRCONFIG as libc takes it; -1: none. */
+static int family_to_ask(const struct lookup *l)
+{
+	int family = l->want.ai_family;
+	if (l->want.ai_flags & AI_ADDRCONFIG) {
+		bool v4 = has_family(AF_INET), v6 = has_family(AF_INET6);
+		if (family == AF_UNSPEC && v4 != v6)
+			return v4 ? AF_INET : AF_INET6;
+		if ((family == AF_INET && !v4) || (family == AF_INET6 && !v6))
+			return -1;
+	}
+	return family == AF_INET6 && (l->want.ai_flags & AI_V4MAPPED) ? AF_UNSPEC : family;
+}
+
+static bool is_ascii(const char *text)
+{
+	while (*text != '\0')
+		if (*text++ & 0x80)
+			return false;
+	return true;
+}
+
+/* Everything that is no name, or is wrong for another reason. True: l->error and l->list are the answer. */
+static bool answered_by_libc(struct lookup *l)
+{
+	int flags = l->want.ai_flags, family = l->want.ai_family;
+	l->error = ask_libc(l, l->node, flags, family, &l->list);
+	if (l->error != EAI_NONAME || l->node == NULL || (flags & AI_NUMERICHOST) ||
+		l->node[0] == '\0' || strchr(l->node, ':') != NULL) /* a wrong IPv6 address */
+		return true;
+	/* Would a number have been answered? If not, the fault is not the name's. */
+	struct addrinfo *list;
+	const char *number = family == AF_INET6 ? "::1" : "127.0.0.1";
+	l->error = ask_libc(l, number, flags & ~(AI_ADDRCONFIG | AI_CANONNAME), family, &list);
+	if (l->error != 0)
+		return true;
+	freeaddrinfo(list);
+	if ((flags & AI_IDN) && !is_ascii(l->node)) {
+		l->error = EAI_IDN_ENCODE;
+		return true;
+	}
+	return false;
+}
+
+/* IPv4 addresses among those asked for as IPv6: without AI_ALL only where there is none of the latter. */
+static bool leaves_out_v4(const struct lookup *l)
+{
+	if (l->want.ai_family != AF_INET6 || (l->want.ai_flags & AI_ALL))
+		return false;
+	for (const struct ares_addrinfo_node *at = l->resolution.found->nodes; at != NULL; at = at->ai_next)
+		if (at->ai_family == AF_INET6)
+			return true;
+	return false;
+}
+
+static const char *canonical_name(const struct lookup *l)
+{
+	const struct ares_addrinfo *found = l->resolution.found;
+	const struct ares_addrinfo_cname *last = found->cnames;
+	while (last != NULL && last->next != NULL)
+		last = last->next;
+	if (last != NULL && last->name != NULL)
+		return last->name;
+	return found->name != NULL ? found->name : l->node;
+}
+
+/* The nodes of one address, at the end of the list. */
+static int append(struct lookup *l, const struct ares_addrinfo_node *at, struct addrinfo ***end)
+{
+	char text[INET6_ADDRSTRLEN + 32]; /* and the name of an interface */
+	int error = getnameinfo(at->ai_addr, at->ai_addrlen, text, sizeof(text), NULL, 0, NI_NUMERICHOST);
+	if (error != 0)
+		return error;
+	int flags = l->want.ai_flags & ~(AI_ADDRCONFIG | AI_CANONNAME);
+	error = ask_libc(l, text, flags, l->want.ai_family, *end);
+	while (**end != NULL)
+		*end = &(**end)->ai_next;
+	return error;
+}
+
+static void make_list(struct lookup *l)
+{
+	struct addrinfo **end = &l->list;
+	bool without_v4 = leaves_out_v4(l);
+	l->error = 0;
+	for (const struct ares_addrinfo_node *at = l->resolution.found->nodes;
+		at != NULL && l->error == 0; at = at->ai_next)
+		if (at->ai_family != AF_INET || !without_v4)
+			l->error = append(l, at, &end);
+	if (l->error == 0 && l->list == NULL)
+		l->error = EAI_NODATA;
+	if (l->error == 0 && (l->want.ai_flags & AI_CANONNAME)) {
+		l->list->ai_canonname = strdup(canonical_name(l));
+		if (l->list->ai_canonname == NULL)
+			l->error = EAI_MEMORY;
+	}
+}
+
+static void finish(struct lookup *l)
+{
+	if (l->error != 0 && l->list != NULL) {
+		freeaddrinfo(l->list);
+		l->list = NULL;
+	}
+	for (struct addrinfo *at = l->list; at != NULL; at = at->ai_next)
+		at->ai_flags = l->want.ai_flags;
+	l->done = true;
+}
+
+static void begin(struct lookup *l)
+{
+	if (answered_by_libc(l)) {
+		finish(l);
+		return;
+	}
+	int family = family_to_ask(l);
+	if (family >= 0) {
+		wf_resolution_ask(&l->resolution, l->node, family);
+		return;
+	}
+	l->error = EAI_NONAME;
+	finish(l);
+}
+
+/* On the pool. */
+static void step(void *arg)
+{
+	struct lookup *l = arg;
+	if (l->begun)
+		wf_resolution_step(&l->resolution);
+	else
+		begin(l);
+	l->begun = true;
+	if (l->done || !l->resolution.over)
+		return;
+	l->error = l->resolution.error;
+	if (l->error == 0)
+		make_list(l);
+	finish(l);
+}
+
+/* 0: done. */
+static int run(struct lookup *l)
+{
+	struct wf_fiber *fiber = wf_self()->current;
+	enum wf_pool_kind kind = l->resolution.waits ? WF_POOL_BREAK : WF_POOL_WHOLE; /* NS4 */
+	int error = wf_interrupted(wf_self(), fiber);				      /* NM1 */
+	while (error == 0) {
+		error = wf_pool_run(step, l, kind);
+		if (l->done)
+			return 0;
+		if (error == 0)
+			error = wf_resolution_wait(&l->resolution);
+		else if (error == -EINTR)
+			error = wf_interrupted(wf_self(), fiber);
+	}
+	return error;
+}
+
+static int failed(int error, int *system)
+{
+	if (error == -ENOMEM)
+		return EAI_MEMORY;
+	*system = -error;
+	return EAI_SYSTEM;
+}
+
+/* EAI_*, with *system the errno value of EAI_SYSTEM. On a fiber. */
+static int look_up(const char *node, const char *service, const struct addrinfo *hints,
+	struct addrinfo **list, int *system)
+{
+	const struct addrinfo none = {.ai_flags = AI_V4MAPPED | AI_ADDRCONFIG};
+	struct lookup *l = wf_alloc_zero(sizeof(*l));
+	if (l == NULL)
+		return EAI_MEMORY;
+	l->node = node != NULL && strcmp(node, "*") == 0 ? NULL : node; /* as libc takes it */
+	l->service = service;
+	l->want = hints != NULL ? *hints : none;
+	l->resolution.waits = wf_self()->rt->virtual_time;
+	int error = run(l);
+	int result = error == 0 ? l->error : failed(error, system);
+	if (result == 0)
+		*list = l->list;
+	else if (error == 0)
+		*system = l->system;
+	wf_resolution_close(&l->resolution);
+	wf_free(l, sizeof(*l));
+	return result;
+}
+
+int weft_getaddrinfo(
+	const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **res)
+{
+	int system = EPERM;
+	int result = wf_self() != NULL ? look_up(node, service, hints, res, &system) : EAI_SYSTEM;
+	if (result == EAI_SYSTEM)
+		wf_errno_store(system);
+	return result;
+}
+
+int wf_names_stream(const char *host, uint16_t port, struct addrinfo **list)
+{
+	const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG};
+	char service[sizeof("65535")];
+	int system = 0;
+	snprintf(service, sizeof(service), "%u", (unsigned)port);
+	switch (look_up(host, service, &hints, list, &system)) {
+	case 0:
+		return 0;
+	case EAI_MEMORY:
+		return -ENOMEM;
+	case EAI_SYSTEM:
+		return -system;
+	case EAI_AGAIN:
+	case EAI_FAIL:
+		return -EAGAIN;
+	default:
+		return -ENOENT;
+	}
+}

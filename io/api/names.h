@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+/* names.h - getaddrinfo without blocking a worker
+ *
+ * What     libc's getaddrinfo answers all that needs no network, and says what is wrong with a question, on the pool; for names c-ares
+ *          finds the addresses (resolve.h), and libc makes its nodes of each of them: so the answers are libc's own.
+ * Owns     the list until it is returned; then the caller, who gives it to freeaddrinfo.
+ * Rules    NM1 levels first; but an answer that has come is returned, whatever was asked meanwhile.
+ *          NM2 what is given is read during the call, also by threads of the pool.
+ *          NM3 lists are linked as libc links them: freeaddrinfo frees node by node.
+ * Tests    tests/io/names_test.cc
+ */
+#ifndef WF_IO_API_NAMES_H
+#define WF_IO_API_NAMES_H
+
+#include <netdb.h>
+#include <stdint.h>
+
+/* All stream addresses of a host. 0; -ENOENT (no such name), -EAGAIN (nobody could say), -ENOMEM, -ECANCELED, -ETIMEDOUT. On a fiber. */
+int wf_names_stream(const char *host, uint16_t port, struct addrinfo **list);
+
+#endif
