@@ -6,16 +6,16 @@
  * of completions frees with one io_uring_enter, and does nothing else. The two alternate in one process; a round is --count reads.
  */
 #include "bench/in_fiber.h"
+#include "bench/uring_read.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <liburing.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { BLOCK_BYTES = 4096, BLOCKS = 16384, DEPTH_MAX = 256 };
+enum { BLOCK_BYTES = 4096, BLOCKS = 16384, DEPTH_MAX = URING_READ_DEPTH_MAX };
 
 static const struct bench_question question = {
 	.name = "random_read",
@@ -74,42 +74,24 @@ static double on_fibers(struct round *round, uint64_t count, unsigned depth)
 	return (double)(bench_now_ns() - start_ns) / (double)count;
 }
 
-static void ask(struct io_uring *ring, struct round *round, unsigned slot)
+static uint64_t place_for_peer(void *round)
 {
-	struct io_uring_sqe *sqe = io_uring_get_sqe(ring);
-
-	io_uring_prep_read(sqe, round->file, buffers[slot], BLOCK_BYTES, (uint64_t)next_place(round));
-	io_uring_sqe_set_data64(sqe, slot);
-	round->left--;
+	return (uint64_t)next_place(round);
 }
 
-static double by_hand(struct io_uring *ring, struct round *round, uint64_t count, unsigned depth)
+static double by_hand(struct round *round, uint64_t count, unsigned depth)
 {
+	struct uring_read read = {.file = round->file,
+		.bytes = BLOCK_BYTES,
+		.depth = depth,
+		.place = place_for_peer,
+		.arg = round};
+
+	for (unsigned i = 0; i < depth; i++)
+		read.buffer[i] = buffers[i];
 	const int64_t start_ns = bench_now_ns();
-	uint64_t in_flight = 0;
 
-	round->left = count;
-	for (unsigned i = 0; i < depth && round->left > 0; i++, in_flight++)
-		ask(ring, round, i);
-	while (in_flight > 0) {
-		struct io_uring_cqe *cqe;
-		unsigned head, seen = 0;
-
-		if (io_uring_submit_and_wait(ring, 1) < 0)
-			bench_die("random_read: io_uring_enter failed");
-		io_uring_for_each_cqe(ring, head, cqe)
-		{
-			if (cqe->res != BLOCK_BYTES)
-				bench_die("random_read: a raw read failed");
-			seen++;
-			in_flight--;
-			if (round->left > 0) {
-				ask(ring, round, (unsigned)cqe->user_data);
-				in_flight++;
-			}
-		}
-		io_uring_cq_advance(ring, seen);
-	}
+	uring_read_round(&read, count);
 	return (double)(bench_now_ns() - start_ns) / (double)count;
 }
 
@@ -124,12 +106,13 @@ static int make_file(void)
 	for (int i = 0; i < BLOCKS; i++) {
 		memset(buffers[0], i, BLOCK_BYTES);
 		if (write(file, buffers[0], BLOCK_BYTES) != BLOCK_BYTES)
-			bench_die("random_read: the file of 64 MiB cannot be written: %s", strerror(errno));
+			bench_die("random_read: the file of 64 MiB cannot be written: %s",
+				strerror(errno));
 	}
 	return file;
 }
 
-static void compare(struct io_uring *ring, const struct bench_args *args, int file, unsigned depth)
+static void compare(const struct bench_args *args, int file, unsigned depth)
 {
 	struct round round = {.file = file, .seed = 1};
 	struct bench_series fibers = {.count = 0}, raw = {.count = 0};
@@ -137,7 +120,7 @@ static void compare(struct io_uring *ring, const struct bench_args *args, int fi
 
 	for (unsigned i = 0; i <= args->reps; i++) {
 		const double ours = on_fibers(&round, args->count, depth);
-		const double theirs = by_hand(ring, &round, args->count, depth);
+		const double theirs = by_hand(&round, args->count, depth);
 
 		if (i > 0) {
 			bench_add(&fibers, ours);
@@ -152,17 +135,13 @@ static void compare(struct io_uring *ring, const struct bench_args *args, int fi
 static void *measure(void *arg)
 {
 	const struct bench_args *args = arg;
-	struct io_uring_params params = {.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN};
-	struct io_uring ring;
 	const int file = make_file();
 
-	if (io_uring_queue_init_params(DEPTH_MAX, &ring, &params) < 0)
-		bench_die("random_read: no ring for the peer");
-	io_uring_register_ring_fd(&ring);
-	compare(&ring, args, file, 1);
-	compare(&ring, args, file, 16);
-	compare(&ring, args, file, 64);
-	io_uring_queue_exit(&ring);
+	uring_read_open();
+	compare(args, file, 1);
+	compare(args, file, 16);
+	compare(args, file, 64);
+	uring_read_close();
 	close(file);
 	return NULL;
 }

@@ -34,40 +34,4 @@ test_deadline() {
 	)"
 }
 
-test_echo_server() {
-	local port start=$SECONDS
-	: >"$scratch/output"
-	"$program" --seconds 3 >"$scratch/output" &
-	server=$!
-	trap 'kill "$server" 2>/dev/null; rm -rf "$scratch"' EXIT
-	for ((tries = 0; tries < 100; tries++)); do
-		port=$(sed -n 's/^listening on .*, port //p' "$scratch/output")
-		[[ -z $port ]] || break
-		sleep 0.05
-	done
-	[[ $port ]] || fail "the server does not listen"
-
-	# Two clients at a time; the second says nothing, and is still there when the server ends.
-	exec 3<>"/dev/tcp/127.0.0.1/$port" 4<>"/dev/tcp/127.0.0.1/$port"
-	for word in warp weft shuttle; do
-		echo "$word" >&3
-		read -r -t 10 answer <&3 || fail "no answer to '$word'"
-		expect "$answer" "$word"
-	done
-	exec 3>&-
-
-	wait "$server" || fail "the server ended with $?"
-	trap 'rm -rf "$scratch"' EXIT
-	[[ $((SECONDS - start)) -le 30 ]] || fail "an open connection held the server"
-	! read -r -t 10 answer <&4 || fail "data from nowhere: $answer"
-
-	"$program" --help | grep -q '^usage' || fail "--help shows no usage"
-	for nonsense in '--seconds 0' '--seconds x' '--listen' 'x'; do
-		# shellcheck disable=SC2086  # an option and its value
-		if "$program" $nonsense >/dev/null 2>&1; then fail "takes $nonsense"; fi
-	done
-	if "$program" --listen nonsense 2>"$scratch/error"; then fail "listens on nonsense"; fi
-	expect "$(cat "$scratch/error")" "echo_server: nonsense: Invalid argument"
-}
-
 "test_$1"

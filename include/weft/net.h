@@ -16,6 +16,7 @@
 #define WEFT_NET_H
 
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/socket.h>
 #include <sys/types.h>
 
@@ -268,7 +269,8 @@ WEFT_API int weft_shutdown(int fd, int how);
  * The C library itself answers what needs no network: numbers, services, flags. Names are looked
  * for in /etc/hosts and asked of the name servers in the order of /etc/nsswitch.conf, with
  * /etc/resolv.conf's servers, search list and options (c-ares). Other sources of nsswitch.conf
- * are not asked. Addresses come in the order of RFC 6724.
+ * are not asked, and names under localhost are this machine without asking. Addresses come in
+ * the order of RFC 6724. 256 look-ups of a process ask at a time; more wait for their turn.
  *
  * WEFT_NAMESERVERS=127.0.0.1:5353,[::1]:53 in the environment replaces the name servers, at most
  * 16; a malformed one is said once on stderr, and each look-up of a name is EAI_FAIL.
@@ -282,6 +284,7 @@ WEFT_API int weft_shutdown(int fd, int how);
  *          be made, and there is none (weft)
  *          EAI_NONAME, EAI_NODATA, EAI_SERVICE, EAI_FAMILY, EAI_SOCKTYPE, EAI_BADFLAGS,
  *          EAI_ADDRFAMILY, EAI_MEMORY (libc's meaning)
+ *          EAI_SYSTEM with errno EMFILE, ENFILE no descriptor is left (kernel)
  *          EAI_AGAIN no name server answered; EAI_FAIL what came was no answer (name servers)
  *          EAI_IDN_ENCODE AI_IDN with a name that is not ASCII: give it in its encoded form (weft)
  * Example  struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *list;

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <weft/net.h>
+#include <weft/sync.h>
 
 #include "io/api/op.h"
 #include "io/api/resolve.h"
@@ -21,7 +22,9 @@ struct lookup {
 	struct addrinfo *list;
 	int error;  /* EAI_* */
 	int system; /* of EAI_SYSTEM */
+	int family; /* to ask for */
 	bool begun, done;
+	bool asks, has_turn; /* NM4 */
 	struct wf_resolution resolution;
 };
 
@@ -63,6 +66,8 @@ static int family_to_ask(const struct lookup *l)
 	}
 	return family == AF_INET6 && (l->want.ai_flags & AI_V4MAPPED) ? AF_UNSPEC : family;
 }
+
+static weft_sem turns = WEFT_SEM_INIT(WF_LOOKUPS_MAX);
 
 static bool is_ascii(const char *text)
 {
@@ -159,36 +164,62 @@ static void finish(struct lookup *l)
 	l->done = true;
 }
 
+/* RFC 6761: whatever ends in it is this machine, and no name server is asked. */
+static const char *name_to_ask(const char *node)
+{
+	static const char suffix[] = ".localhost";
+	size_t length = strlen(node), end = length > 0 && node[length - 1] == '.' ? length - 1 : length;
+	size_t tail = sizeof(suffix) - 1;
+	return end > tail && strncasecmp(node + end - tail, suffix, tail) == 0 ? suffix + 1 : node;
+}
+
 static void begin(struct lookup *l)
 {
+	l->begun = true;
 	if (answered_by_libc(l)) {
 		finish(l);
 		return;
 	}
-	int family = family_to_ask(l);
-	if (family >= 0) {
-		wf_resolution_ask(&l->resolution, l->node, family);
-		return;
+	l->family = family_to_ask(l);
+	l->asks = l->family >= 0;
+	if (!l->asks) {
+		l->error = EAI_NONAME;
+		finish(l);
 	}
-	l->error = EAI_NONAME;
-	finish(l);
 }
 
 /* On the pool. */
 static void step(void *arg)
 {
 	struct lookup *l = arg;
-	if (l->begun)
-		wf_resolution_step(&l->resolution);
-	else
+	if (!l->begun)
 		begin(l);
-	l->begun = true;
-	if (l->done || !l->resolution.over)
+	else if (l->resolution.channel != NULL)
+		wf_resolution_step(&l->resolution);
+	if (l->asks && !l->has_turn)
+		l->has_turn = weft_sem_trywait(&turns) == 0;
+	if (!l->has_turn)
+		return;
+	if (l->resolution.channel == NULL)
+		wf_resolution_ask(&l->resolution, name_to_ask(l->node), l->family);
+	if (!l->resolution.over)
 		return;
 	l->error = l->resolution.error;
+	l->system = l->resolution.system;
 	if (l->error == 0)
 		make_list(l);
 	finish(l);
+	wf_resolution_end(&l->resolution);
+}
+
+/* Until there is something for the next step. */
+static int await(struct lookup *l)
+{
+	if (l->has_turn)
+		return wf_resolution_wait(&l->resolution);
+	int error = weft_sem_wait(&turns);
+	l->has_turn = error == 0;
+	return error;
 }
 
 /* 0: done. */
@@ -202,7 +233,7 @@ static int run(struct lookup *l)
 		if (l->done)
 			return 0;
 		if (error == 0)
-			error = wf_resolution_wait(&l->resolution);
+			error = await(l);
 		else if (error == -EINTR)
 			error = wf_interrupted(wf_self(), fiber);
 	}
@@ -236,6 +267,8 @@ static int look_up(const char *node, const char *service, const struct addrinfo 
 	else if (error == 0)
 		*system = l->system;
 	wf_resolution_close(&l->resolution);
+	if (l->has_turn)
+		weft_sem_post(&turns);
 	wf_free(l, sizeof(*l));
 	return result;
 }

@@ -7,6 +7,7 @@
  * Rules    NM1 levels first; but an answer that has come is returned, whatever was asked meanwhile.
  *          NM2 what is given is read during the call, also by threads of the pool.
  *          NM3 lists are linked as libc links them: freeaddrinfo frees node by node.
+ *          NM4 at most WF_LOOKUPS_MAX look-ups of the process have name servers to ask at a time; others wait for their turn.
  * Tests    tests/io/names_test.cc
  */
 #ifndef WF_IO_API_NAMES_H
@@ -14,6 +15,9 @@
 
 #include <netdb.h>
 #include <stdint.h>
+
+/* NM4. Each has a descriptor or two: together half of the usual 1,024 of a process at most. */
+#define WF_LOOKUPS_MAX 256
 
 /* All stream addresses of a host. 0; -ENOENT (no such name), -EAGAIN (nobody could say), -ENOMEM, -ECANCELED, -ETIMEDOUT. On a fiber. */
 int wf_names_stream(const char *host, uint16_t port, struct addrinfo **list);

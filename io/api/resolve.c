@@ -25,10 +25,21 @@
 #define PATIENCE_MS                                                                                \
 	1000 /* c-ares always has a time to look at again; were it not so, this would be it */
 
+/* c-ares itself says of it no more than that nobody answered, or that a file cannot be read. */
+static void note_shortage(struct wf_resolution *r)
+{
+	int error = wf_errno_load();
+	if (error == EMFILE || error == ENFILE)
+		r->system = error;
+}
+
 static ares_socket_t open_socket(int family, int type, int protocol, void *arg)
 {
-	(void)arg;
-	return socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol);
+	struct wf_resolution *r = arg;
+	int fd = socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol);
+	if (fd < 0)
+		note_shortage(r);
+	return fd;
 }
 
 static int close_socket(ares_socket_t fd, void *arg)
@@ -61,7 +72,9 @@ static ares_ssize_t send_vector(ares_socket_t fd, const struct iovec *parts, int
 {
 	(void)arg;
 	struct msghdr message = {.msg_iov = (struct iovec *)parts, .msg_iovlen = (size_t)count};
-	return sendmsg(fd, &message, MSG_NOSIGNAL);
+	ssize_t n = sendmsg(fd, &message, MSG_NOSIGNAL);
+	/* What the first of two questions met. It is the receive that has to be told, or the first one waits for its timeout. */
+	return n < 0 && wf_errno_load() == ECONNREFUSED ? sendmsg(fd, &message, MSG_NOSIGNAL) : n;
 }
 
 static const struct ares_socket_functions socket_calls = {
@@ -92,13 +105,22 @@ static int gai_of(int status)
 	}
 }
 
+static void set_error(struct wf_resolution *r, int status)
+{
+	if (status == ARES_EFILE)
+		note_shortage(r);
+	r->error = gai_of(status);
+	if (r->error == EAI_AGAIN && r->system != 0)
+		r->error = EAI_SYSTEM;
+}
+
 static void answered(void *arg, int status, int timeouts, struct ares_addrinfo *found)
 {
 	(void)timeouts;
 	struct wf_resolution *r = arg;
 	r->over = true;
-	r->error = gai_of(status);
 	r->found = found;
+	set_error(r, status);
 }
 
 /* "address:port", or an address alone. */
@@ -112,7 +134,8 @@ static bool parse_server(const char *text, struct ares_addr_port_node *server)
 		strcat(with_port, ":53");
 		error = wf_address_parse(with_port, &target);
 	}
-	if (error != 0 || target.name[0] != '\0' || target.address.storage.ss_family == AF_UNIX)
+	if (error != 0 || target.name[0] != '\0' || target.port == 0 ||
+		target.address.storage.ss_family == AF_UNIX)
 		return false;
 	*server = (struct ares_addr_port_node){.family = target.address.storage.ss_family,
 		.udp_port = target.port,
@@ -184,7 +207,8 @@ static int open_channel(struct wf_resolution *r)
 	int status = ares_init_options(&r->channel, &options, given);
 	if (status != ARES_SUCCESS) {
 		r->channel = NULL;
-		return gai_of(status);
+		set_error(r, status);
+		return r->error;
 	}
 	ares_set_socket_functions(r->channel, &socket_calls, r);
 	if (use_servers(r->channel) == 0)
@@ -212,6 +236,17 @@ static int patience_ms(ares_channel channel)
 	return (int)left.tv_sec * 1000 + (int)(left.tv_usec + 999) / 1000;
 }
 
+/* ARES_GETSOCK_READABLE and _WRITABLE shift a one into the sign. */
+static bool wants_read(int bits, int i)
+{
+	return (unsigned)bits >> i & 1;
+}
+
+static bool wants_write(int bits, int i)
+{
+	return (unsigned)bits >> (i + ARES_GETSOCK_MAXNUM) & 1;
+}
+
 void wf_resolution_step(struct wf_resolution *r)
 {
 	ares_socket_t sockets[WF_RESOLUTION_SOCKETS];
@@ -219,8 +254,8 @@ void wf_resolution_step(struct wf_resolution *r)
 	nfds_t count = 0;
 	int bits = ares_getsock(r->channel, sockets, WF_RESOLUTION_SOCKETS);
 	for (int i = 0; i < WF_RESOLUTION_SOCKETS; i++) {
-		short events = (short)((ARES_GETSOCK_READABLE(bits, i) ? POLLIN : 0) |
-			(ARES_GETSOCK_WRITABLE(bits, i) ? POLLOUT : 0));
+		short events = (short)((wants_read(bits, i) ? POLLIN : 0) |
+			(wants_write(bits, i) ? POLLOUT : 0));
 		if (events != 0)
 			polls[count++] = (struct pollfd){.fd = sockets[i], .events = events};
 	}
@@ -264,7 +299,7 @@ int wf_resolution_wait(struct wf_resolution *r)
 		return wf_interrupted(wf_self(), fiber);
 	int bits = ares_getsock(r->channel, sockets, WF_RESOLUTION_SOCKETS);
 	for (int i = 0; i < WF_RESOLUTION_SOCKETS; i++) {
-		bool in = ARES_GETSOCK_READABLE(bits, i), out = ARES_GETSOCK_WRITABLE(bits, i);
+		bool in = wants_read(bits, i), out = wants_write(bits, i);
 		if ((!in && !out) || !note_waited(r, sockets[i]))
 			continue;
 		if (in)
@@ -279,7 +314,7 @@ int wf_resolution_wait(struct wf_resolution *r)
 	return result < 0 ? result : 0;
 }
 
-void wf_resolution_close(struct wf_resolution *r)
+void wf_resolution_end(struct wf_resolution *r)
 {
 	int saved = wf_errno_load();
 	if (r->channel != NULL)
@@ -289,5 +324,10 @@ void wf_resolution_close(struct wf_resolution *r)
 	wf_errno_store(saved);
 	r->channel = NULL;
 	r->found = NULL;
+}
+
+void wf_resolution_close(struct wf_resolution *r)
+{
+	wf_resolution_end(r);
 	close_closed(r);
 }

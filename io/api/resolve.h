@@ -26,6 +26,7 @@ struct wf_resolution {
 	bool over;
 	bool waits; /* NS4 */
 	int error;  /* once over: 0, or EAI_* */
+	int system; /* of EAI_SYSTEM: EMFILE or ENFILE */
 	struct ares_addrinfo *found;
 	/* NS2: sockets that were waited for, and those of them that c-ares has closed. */
 	int waited_count, closed_count;
@@ -40,7 +41,9 @@ void wf_resolution_ask(struct wf_resolution *r, const char *node, int family);
 void wf_resolution_step(struct wf_resolution *r);
 /* On the fiber: parks until there is something for a step. 0, -ECANCELED, -ETIMEDOUT, or what weft_select returns. */
 int wf_resolution_wait(struct wf_resolution *r);
-/* On the fiber, in any state. Not a cancellation point. */
+/* In a step or on the fiber, in any state: what c-ares has is gone. */
+void wf_resolution_end(struct wf_resolution *r);
+/* On the fiber, in any state: and its sockets. Not a cancellation point. */
 void wf_resolution_close(struct wf_resolution *r);
 
 #endif

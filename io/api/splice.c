@@ -7,7 +7,7 @@
  *          SP2 what the kernel would refuse is refused before it is waited for.
  * Rejected sendfile(2) on a thread of the pool: a peer that does not read holds the thread (ten thousand slow downloads, ten thousand
  *          threads), and a file's worth of it cannot be cancelled. Splicing through a pipe of weft's own: two operations on kernel threads for
- *          64 KiB, slower than the copy (docs/adr/0011-io.md).
+ *          64 KiB, slower than the copy (docs/adr/0011-ways-of-the-ring.md).
  */
 #include <errno.h>
 #include <fcntl.h>

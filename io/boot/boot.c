@@ -184,7 +184,8 @@ static const struct wf_driver *fall_back(int error)
 {
 	static wf_a32 said;
 	if (wf_swap_sc32(&said, 1) == 0)
-		wf_log(WF_LOG_WARN, "io_uring is refused: %s%s; the epoll engine is used instead (WEFT_ENGINE=epoll says so without this line)",
+		wf_log(WF_LOG_WARN,
+			"io_uring is refused: %s%s; the epoll engine is used instead (WEFT_ENGINE=epoll says so without this line)",
 			strerror(-error), advice(error));
 	return &wf_epoll_driver;
 }
@@ -211,7 +212,9 @@ static int refuse_in_child(const char *what)
 {
 	if (!wf_fork_in_child())
 		return 0;
-	wf_log(WF_LOG_ALWAYS, "%s: not in the child of a fork: exec a program first, or fork before the first runtime starts", what);
+	wf_log(WF_LOG_ALWAYS,
+		"%s: not in the child of a fork: exec a program first, or fork before the first runtime starts",
+		what);
 	return -ENOTSUP;
 }
 

@@ -36,10 +36,9 @@ WF_OWNER_CODE_BEGIN
 #define CODE(op) (UINT64_C(1) << (op))
 #define OPERATIONS                                                                                 \
 	(CODE(WF_OP_READ) | CODE(WF_OP_WRITE) | CODE(WF_OP_READV) | CODE(WF_OP_WRITEV) |           \
-		CODE(WF_OP_RECV) | CODE(WF_OP_SEND) | CODE(WF_OP_RECVMSG) |                        \
-		CODE(WF_OP_SENDMSG) | CODE(WF_OP_ACCEPT) | CODE(WF_OP_CONNECT) |                   \
-		CODE(WF_OP_POLL) | CODE(WF_OP_CLOSE) | CODE(WF_OP_SHUTDOWN) |                      \
-		CODE(WF_OP_SOCKET) | CODE(WF_OP_BIND) | CODE(WF_OP_LISTEN))
+		CODE(WF_OP_RECV) | CODE(WF_OP_SEND) | CODE(WF_OP_RECVMSG) | CODE(WF_OP_SENDMSG) |  \
+		CODE(WF_OP_ACCEPT) | CODE(WF_OP_CONNECT) | CODE(WF_OP_POLL) | CODE(WF_OP_CLOSE) |  \
+		CODE(WF_OP_SHUTDOWN) | CODE(WF_OP_SOCKET) | CODE(WF_OP_BIND) | CODE(WF_OP_LISTEN))
 
 /* Where an operation is: op->slot. READERS, WRITERS and POLLERS are lists of its descriptor. */
 enum place { READERS, WRITERS, POLLERS, LISTS, QUEUE = LISTS };
@@ -208,7 +207,9 @@ static void begin(struct wf_thread *thread, struct poller *p, struct wf_op *op)
 	}
 	bool polls = op->code == WF_OP_POLL;
 	if (polls) {
-		result = op->fd < 0 ? POLLNVAL : wf_epoll_ready(op->fd, events); /* poll(2) passes over negative numbers */
+		result = op->fd < 0
+			? POLLNVAL
+			: wf_epoll_ready(op->fd, events); /* poll(2) passes over negative numbers */
 		result = result & POLLNVAL ? -EBADF : result != 0 ? result : WF_EPOLL_NOT_YET;
 	} else {
 		result = wf_epoll_try(op, false, &events);
@@ -286,7 +287,8 @@ static void handle(struct wf_thread *thread, struct poller *p, const struct epol
 		try_list(thread, p, fd, WRITERS);
 	answer_pollers(thread, p, fd);
 	const struct watched *at = &p->watched[fd];
-	if (at->list[READERS].first == NULL && at->list[WRITERS].first == NULL && at->list[POLLERS].first == NULL)
+	if (at->list[READERS].first == NULL && at->list[WRITERS].first == NULL &&
+		at->list[POLLERS].first == NULL)
 		return;
 	int error = arm(p, fd);
 	if (error != 0)

@@ -40,7 +40,8 @@ static ssize_t move(const struct wf_op *op, int flags)
 	const struct iovec *vector = many ? op->memory : &one;
 	int count = many ? (int)op->size : 1;
 	off_t offset = (off_t)op->offset;
-	return in ? preadv2(op->fd, vector, count, offset, flags) : pwritev2(op->fd, vector, count, offset, flags);
+	return in ? preadv2(op->fd, vector, count, offset, flags)
+		  : pwritev2(op->fd, vector, count, offset, flags);
 }
 
 static int32_t try_transfer(struct wf_op *op, short *events)
@@ -79,10 +80,12 @@ static bool is_stream(int fd)
 static int32_t try_recv_all(struct wf_op *op)
 {
 	int flags = (int)op->flags | MSG_DONTWAIT;
-	int32_t result = result_of(recv(op->fd, (char *)op->memory + op->offset, op->size - op->offset, flags));
+	int32_t result =
+		result_of(recv(op->fd, (char *)op->memory + op->offset, op->size - op->offset, flags));
 	if (result > 0) {
 		op->offset += (uint64_t)result;
-		return op->offset == op->size || !is_stream(op->fd) ? (int32_t)op->offset : WF_EPOLL_NOT_YET;
+		return op->offset == op->size || !is_stream(op->fd) ? (int32_t)op->offset
+								    : WF_EPOLL_NOT_YET;
 	}
 	if (result == -EAGAIN)
 		return WF_EPOLL_NOT_YET;
@@ -130,7 +133,8 @@ static int32_t try_accept(struct wf_op *op, short *events)
 	int flags = fcntl(op->fd, F_GETFL);
 	if (flags < 0)
 		return -errno;
-	if (!(flags & O_NONBLOCK) && is_listening(op->fd) && fcntl(op->fd, F_SETFL, flags | O_NONBLOCK) != 0) /* TR2 */
+	if (!(flags & O_NONBLOCK) && is_listening(op->fd) &&
+		fcntl(op->fd, F_SETFL, flags | O_NONBLOCK) != 0) /* TR2 */
 		return -errno;
 	int32_t result = result_of(accept4(op->fd, op->memory, op->other, (int)op->flags));
 	return result == -EAGAIN ? WF_EPOLL_NOT_YET : result;

@@ -10,8 +10,8 @@ WF_OWNER_CODE_BEGIN
 
 static void provide(struct wf_uring_lend *lend, uint32_t index, int ahead)
 {
-	io_uring_buf_ring_add(lend->ring, lend->lender->block + (size_t)index * WF_LEND_BYTES, WF_LEND_BYTES,
-		(unsigned short)index, io_uring_buf_ring_mask(WF_LEND_BUFFERS), ahead);
+	io_uring_buf_ring_add(lend->ring, lend->lender->block + (size_t)index * WF_LEND_BYTES,
+		WF_LEND_BYTES, (unsigned short)index, io_uring_buf_ring_mask(WF_LEND_BUFFERS), ahead);
 }
 
 static bool make(struct wf_uring_lend *lend, struct io_uring *ring)
@@ -20,12 +20,14 @@ static bool make(struct wf_uring_lend *lend, struct io_uring *ring)
 	if (lend->lender == NULL)
 		return false;
 	/* Not inherited by children: they must not share what the kernel writes. */
-	void *memory = mmap(NULL, RING_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	void *memory =
+		mmap(NULL, RING_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (memory == MAP_FAILED)
 		goto no_memory;
 	madvise(memory, RING_BYTES, MADV_DONTFORK);
-	struct io_uring_buf_reg request = {
-		.ring_addr = (uintptr_t)memory, .ring_entries = WF_LEND_BUFFERS, .bgid = WF_URING_LEND_GROUP};
+	struct io_uring_buf_reg request = {.ring_addr = (uintptr_t)memory,
+		.ring_entries = WF_LEND_BUFFERS,
+		.bgid = WF_URING_LEND_GROUP};
 	if (io_uring_register_buf_ring(ring, &request, 0) != 0)
 		goto refused;
 	lend->ring = memory;
@@ -58,13 +60,15 @@ void wf_uring_lend_refill(struct wf_uring_lend *lend)
 	if (lend->ring == NULL)
 		return;
 	int count = 0;
-	for (uint32_t i = wf_lender_take_back(lend->lender); i != WF_LEND_NONE; i = lend->lender->next[i])
+	for (uint32_t i = wf_lender_take_back(lend->lender); i != WF_LEND_NONE;
+		i = lend->lender->next[i])
 		provide(lend, i, count++);
 	if (count > 0)
 		io_uring_buf_ring_advance(lend->ring, count);
 }
 
-int32_t wf_uring_lend_complete(struct wf_uring_lend *lend, struct wf_op *op, const struct io_uring_cqe *cqe)
+int32_t wf_uring_lend_complete(
+	struct wf_uring_lend *lend, struct wf_op *op, const struct io_uring_cqe *cqe)
 {
 	if (!(cqe->flags & IORING_CQE_F_BUFFER))
 		return cqe->res;

@@ -23,7 +23,8 @@ bool wf_uring_lend_ready(struct wf_uring_lend *lend, struct io_uring *ring);
 /* Hands what came back to the kernel. */
 void wf_uring_lend_refill(struct wf_uring_lend *lend);
 /* What a completion of such a receive means for the operation; the result to complete it with. */
-int32_t wf_uring_lend_complete(struct wf_uring_lend *lend, struct wf_op *op, const struct io_uring_cqe *cqe);
+int32_t wf_uring_lend_complete(
+	struct wf_uring_lend *lend, struct wf_op *op, const struct io_uring_cqe *cqe);
 void wf_uring_lend_end(struct wf_uring_lend *lend, struct io_uring *ring);
 
 #endif

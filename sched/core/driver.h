@@ -53,10 +53,10 @@ enum wf_op_code {
 	WF_OP_LINKAT,	 /* fd, memory, fd2, other, flags: AT_* */
 	WF_OP_SYMLINKAT, /* memory: what it says, fd, other: its path */
 	WF_OP_SPLICE,	 /* fd, offset to fd2, offset2 (-1: none); size, flags: SPLICE_F_* */
-	WF_OP_WAITID,	 /* offset: the id, also in fd where it is a descriptor; size: its type, flags: options, other: siginfo_t */
-	WF_OP_SOCKET,	 /* size: family, flags: type, offset: protocol */
-	WF_OP_BIND,	 /* fd, memory: sockaddr, size */
-	WF_OP_LISTEN,	 /* fd, size: backlog */
+	WF_OP_WAITID, /* offset: the id, also in fd where it is a descriptor; size: its type, flags: options, other: siginfo_t */
+	WF_OP_SOCKET, /* size: family, flags: type, offset: protocol */
+	WF_OP_BIND,   /* fd, memory: sockaddr, size */
+	WF_OP_LISTEN, /* fd, size: backlog */
 	WF_OP_CODES,
 };
 
@@ -65,9 +65,11 @@ enum wf_op_code {
 
 /* Hints. */
 #define WF_OP_POLL_FIRST 1u /* the first try would fail: wait for readiness at once */
-#define WF_OP_LEND 4u	    /* RECV: into a buffer of the engine's (lend.h); at completion memory is it, other its lender. -ENOBUFS: none is left */
-#define WF_OP_MOVES 8u	    /* io/api's: reads and moves the file's own position (C6 of fd.h) */
-#define WF_OP_COUNTED 2u    /* io/api's: ends by itself, so it is counted at its descriptor, not listed (C5 of fd.h) */
+#define WF_OP_LEND                                                                                 \
+	4u /* RECV: into a buffer of the engine's (lend.h); at completion memory is it, other its lender. -ENOBUFS: none is left */
+#define WF_OP_MOVES 8u /* io/api's: reads and moves the file's own position (C6 of fd.h) */
+#define WF_OP_COUNTED                                                                              \
+	2u /* io/api's: ends by itself, so it is counted at its descriptor, not listed (C5 of fd.h) */
 
 struct wf_op {
 	uint8_t code; /* enum wf_op_code */

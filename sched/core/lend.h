@@ -15,9 +15,9 @@
 
 #include "sched/base/alloc.h"
 #include "sched/base/atomic.h"
+#include "sched/base/check.h"
 #include "sched/base/limits.h"
 #include "sched/base/log.h"
-#include "sched/base/check.h"
 #include "sched/base/sanitize.h"
 
 WF_OWNER_CODE_BEGIN
@@ -37,7 +37,8 @@ static inline struct wf_lender *wf_lender_make(void)
 	struct wf_lender *lender = wf_alloc_lines(sizeof(*lender));
 	if (lender == NULL)
 		return NULL;
-	lender->block = wf_alloc((size_t)WF_LEND_BUFFERS * WF_LEND_BYTES); /* not cleared: untouched memory is not committed */
+	lender->block = wf_alloc((size_t)WF_LEND_BUFFERS *
+		WF_LEND_BYTES); /* not cleared: untouched memory is not committed */
 	if (lender->block == NULL) {
 		wf_free_lines(lender, sizeof(*lender));
 		return NULL;

@@ -370,7 +370,8 @@ void wf_runtime_stop(struct wf_runtime *rt)
 	/* Wakers of other runtimes may still be between their ticket and their last touch. */
 	while (wf_load_sc32(&rt->references) != 0)
 		wf_futex_wait(&rt->references, wf_load_sc32(&rt->references), wf_clock_now() + 1000000);
-	void (*end_pool)(struct wf_runtime *) = (void (*)(struct wf_runtime *))wf_load_acqp(&rt->end_pool);
+	void (*end_pool)(struct wf_runtime *) =
+		(void (*)(struct wf_runtime *))wf_load_acqp(&rt->end_pool);
 	if (end_pool != NULL)
 		end_pool(rt);
 	wf_monitor_stop(rt);

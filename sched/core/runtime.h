@@ -53,8 +53,8 @@ struct wf_runtime {
 	wf_a32 watching;      /* virtual time only: selects that wait for descriptors */
 	wf_lock virtual_lock; /* one worker at a time moves virtual_now */
 	wf_aptr pool;	      /* sched/task/pool.c: made when first needed, acquire on the load */
-	wf_aptr end_pool;     /* then: void (*)(struct wf_runtime *), called by stop when all fibers have ended */
-	bool used;	      /* under the table's lock */
+	wf_aptr end_pool; /* then: void (*)(struct wf_runtime *), called by stop when all fibers have ended */
+	bool used; /* under the table's lock */
 	/* monitor.h */
 	bool monitored;
 	pthread_t monitor;

@@ -129,7 +129,7 @@ static inline bool wf_ticket_end(wf_a64 *word, uint64_t ticket)
 	/* rlx: this thread has written PARKED itself; who asks for an interrupt does not write here (T5). */
 	if (wf_load_rlx64(word) != wf_ticket_with(ticket, WF_PARKED))
 		return false;
-	wf_store_rel64(word, wf_ticket_with(ticket, WF_READY)); /* TK-2 */
+	wf_store_rel64(word, wf_ticket_with(ticket, WF_READY)); /* TK-2, by the only one who may */
 	return true;
 }
 

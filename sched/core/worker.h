@@ -126,9 +126,9 @@ _Static_assert(offsetof(struct wf_worker, inbox) % WF_CACHE_LINE == 0, "remote-w
 struct wf_thread {
 	struct wf_worker *worker;
 	const struct wf_driver *driver;
-	void *engine;  /* the driver's state */
+	void *engine;	     /* the driver's state */
 	uint64_t operations; /* the op codes that the engine carries out: bits */
-	uint32_t slot; /* in the runtime's table; named by wf_fiber.op_thread */
+	uint32_t slot;	     /* in the runtime's table; named by wf_fiber.op_thread */
 	bool engine_open;
 	struct wf_detached *detached; /* in flight here; w: this thread */
 	int open_error;

@@ -40,7 +40,7 @@ struct pool_thread {
 struct pool {
 	wf_lock lock;
 	uint32_t soon, most; /* PO3 */
-	wf_a32 threads; /* w: under the lock; futex for stop */
+	wf_a32 threads;	     /* w: under the lock; futex for stop */
 	bool leaving;
 	struct job *first, *last;
 	struct pool_thread *idle; /* the one that became so last comes first: the others may find that they are not needed */
@@ -193,7 +193,8 @@ static void do_job(struct pool *pool, struct job *job)
 	wf_lock_acquire(&pool->lock);
 	bool broken = job->broken;
 	job->state = DONE;
-	bool won = job->waited_for && wf_waiter_win(&job->wait.node); /* lost: its fiber looks at the state (PO1) */
+	bool won = job->waited_for &&
+		wf_waiter_win(&job->wait.node); /* lost: its fiber looks at the state (PO1) */
 	wf_lock_release(&pool->lock);
 	if (won)
 		wf_waiter_finish(&job->wait.node, false);
@@ -261,7 +262,8 @@ static struct pool *pool_of(struct wf_runtime *rt)
 	pool = wf_alloc_zero(sizeof(*pool));
 	if (pool == NULL)
 		return NULL;
-	pool->most = rt->config.offload_threads != 0 ? rt->config.offload_threads : WF_POOL_THREADS; /* 0: tests without boot */
+	pool->most = rt->config.offload_threads != 0 ? rt->config.offload_threads
+						     : WF_POOL_THREADS; /* 0: tests without boot */
 	pool->soon = rt->worker_count > WF_POOL_SOON ? rt->worker_count : WF_POOL_SOON;
 	if (pool->soon > pool->most || rt->virtual_time) /* PO3; virtual time stands still while a job waits */
 		pool->soon = pool->most;
@@ -340,7 +342,8 @@ static int await(struct wf_worker *w, struct job *job, enum wf_pool_kind kind)
 		bool may_grow = state == QUEUED && threads_locked(pool) < pool->most;
 		bool broken = job->broken;
 		wf_lock_release(&pool->lock);
-		bool deaf = broken || kind == WF_POOL_ALWAYS || (state != QUEUED && kind == WF_POOL_WHOLE);
+		bool deaf = broken || kind == WF_POOL_ALWAYS ||
+			(state != QUEUED && kind == WF_POOL_WHOLE);
 		weft_ns patience = broken ? WF_POOL_BREAK_NS : WF_POOL_PATIENCE_NS;
 		job->wait.deadline = real && (broken || may_grow) ? weft_after(patience) : WEFT_FOREVER;
 		int result, code = wf_wait(&job->wait, deaf ? WF_PARK_DEAF : wf_wait_masks());

@@ -23,7 +23,7 @@
 
 enum wf_pool_kind {
 	WF_POOL_ALWAYS, /* neither cancellation nor deadline is looked at */
-	WF_POOL_WHOLE, /* once begun it is awaited, whatever comes */
+	WF_POOL_WHOLE,	/* once begun it is awaited, whatever comes */
 	WF_POOL_BREAK, /* once begun, a cancellation, deadline or close interrupts its system calls (PO4); what it made of that is in arg */
 };
 

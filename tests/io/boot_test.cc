@@ -92,8 +92,7 @@ TEST_P(Refused, OtherwiseEpollIsUsedAndSaidOnce)
 				weft_config config{};
 				unsigned engine = 0;
 				config.flags = flags;
-				right = right &&
-					weft_run(&config, tell_engine, &engine, nullptr) == 0 &&
+				right = right && weft_run(&config, tell_engine, &engine, nullptr) == 0 &&
 					engine == WEFT_ENGINE_EPOLL;
 			}
 			_exit(right ? 0 : 1);

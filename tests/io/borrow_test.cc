@@ -50,8 +50,7 @@ TEST_P(Borrow, ReceivesAllThatWasSentAndThenTheEnd)
 			ssize_t n;
 			while ((n = weft_recv_borrow(pair.in, &slice)) > 0) {
 				ASSERT_EQ(static_cast<size_t>(n), slice.len);
-				EXPECT_TRUE(matches(
-					static_cast<unsigned char *>(slice.data), slice.len, got))
+				EXPECT_TRUE(matches(static_cast<unsigned char *>(slice.data), slice.len, got))
 					<< link_name(link) << " at " << got;
 				got += slice.len;
 				weft_slice_return(&slice);

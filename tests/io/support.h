@@ -77,8 +77,8 @@ inline bool on_epoll()
 
 inline const char *ring_name(unsigned ring)
 {
-	return ring == WEFT_RING_DEFER	 ? "Defer"
-		: ring == WEFT_RING_COOP ? "Coop"
+	return ring == WEFT_RING_DEFER	  ? "Defer"
+		: ring == WEFT_RING_COOP  ? "Coop"
 		: ring == WEFT_RING_PLAIN ? "Plain"
 					  : "Epoll";
 }

@@ -46,7 +46,8 @@ others=$(
 )
 others=$(awk 'NF > 1 && $1 !~ /^weft_/ { print $1 }' <<<"$others")
 [[ -z $others ]] || fail "exported beside weft_*: $others"
-nm -gD --defined-only "$prefix/lib/libweft.so" | grep -q ' T weft_run$' || fail "weft_run is not exported"
+exported=$(nm -gD --defined-only "$prefix/lib/libweft.so")
+grep -q ' T weft_run$' <<<"$exported" || fail "weft_run is not exported"
 
 for file in "$prefix/lib/libweft.so" c_shared c_static cxx_archive "$prefix"/bin/*; do
 	segments=$(readelf -lW "$file")

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* ring_ways.c - which ways of io_uring pay for sockets? The probes behind docs/adr/0010-io-ways.md
+/* ring_ways.c - which ways of io_uring pay for sockets? The probes behind docs/adr/0011-ways-of-the-ring.md
  *
  * Bare rings, no fibers, one thread that plays both sides: so the difference between two lines is the kernel's cost of that way. Cases:
  *   receive   64 bytes on each of 64 Unix and TCP sockets a round: one-shot into an own buffer, one-shot with a provided buffer, multishot with
@@ -177,7 +177,8 @@ static void receive_round(enum way way, int fds[SOCKETS][2])
 
 static void measure_receive(const struct bench_args *args, int tcp)
 {
-	static const char *const names[] = {"own buffer", "provided buffer", "provided buffers, multishot"};
+	static const char *const names[] = {
+		"own buffer", "provided buffer", "provided buffers, multishot"};
 	struct bench_series series[3] = {{.count = 0}};
 	char text[80];
 
@@ -196,7 +197,8 @@ static void measure_receive(const struct bench_args *args, int tcp)
 			for (; done < args->count; done += SOCKETS)
 				receive_round((enum way)way, fds);
 			if (rep > 0)
-				bench_add(&series[way], (double)(bench_now_ns() - start_ns) / (double)done);
+				bench_add(&series[way],
+					(double)(bench_now_ns() - start_ns) / (double)done);
 			for (int i = 0; i < SOCKETS; i++) {
 				shutdown(fds[i][1], SHUT_RDWR);
 				const struct completion end = wait_one();
@@ -265,7 +267,8 @@ static void measure_accept(const struct bench_args *args)
 				bench_add(&series[multishot], ns);
 		}
 	bench_print("ring_ways", "connect, accept and close, one-shot", "io_uring", 1, "ns", &series[0]);
-	bench_print("ring_ways", "connect, accept and close, multishot", "io_uring", 1, "ns", &series[1]);
+	bench_print("ring_ways", "connect, accept and close, multishot", "io_uring", 1, "ns",
+		&series[1]);
 }
 
 /* Sends and has the other side read it, `bytes` a time, which fit into the socket. */
@@ -312,14 +315,15 @@ static void measure_send(const struct bench_args *args)
 
 		for (unsigned rep = 0; rep <= args->reps; rep++)
 			for (int zero_copy = 0; zero_copy < 2; zero_copy++) {
-				const double ns = send_all(zero_copy, fds, sizes[s], args->count / 50 + 1);
+				const double ns =
+					send_all(zero_copy, fds, sizes[s], args->count / 50 + 1);
 
 				if (rep > 0)
 					bench_add(&series[zero_copy], ns);
 			}
 		for (int zero_copy = 0; zero_copy < 2; zero_copy++) {
-			snprintf(text, sizeof(text), "send %zu KiB and read it, %s", sizes[s] / 1024,
-				zero_copy ? "zero copy" : "copied");
+			snprintf(text, sizeof(text), "send %zu KiB and read it, %s",
+				sizes[s] / 1024, zero_copy ? "zero copy" : "copied");
 			bench_print("ring_ways", text, "io_uring", 1, "ns", &series[zero_copy]);
 		}
 	}
@@ -335,7 +339,8 @@ static double read_all(int file, int registered, uint64_t count)
 		for (int i = 0; i < SOCKETS; i++) {
 			struct io_uring_sqe *sqe = next_sqe((uint64_t)i);
 
-			io_uring_prep_read(sqe, registered ? 0 : file, own[i], BUFFER_BYTES, (uint64_t)i * BUFFER_BYTES);
+			io_uring_prep_read(sqe, registered ? 0 : file, own[i], BUFFER_BYTES,
+				(uint64_t)i * BUFFER_BYTES);
 			if (registered)
 				sqe->flags |= IOSQE_FIXED_FILE;
 		}
@@ -364,7 +369,8 @@ static void measure_registered(const struct bench_args *args)
 				bench_add(&series[registered], ns);
 		}
 	bench_print("ring_ways", "read 4 KiB, by descriptor", "io_uring", 1, "ns", &series[0]);
-	bench_print("ring_ways", "read 4 KiB, by registered descriptor", "io_uring", 1, "ns", &series[1]);
+	bench_print("ring_ways", "read 4 KiB, by registered descriptor", "io_uring", 1, "ns",
+		&series[1]);
 	close(file);
 }
 
