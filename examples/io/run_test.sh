@@ -576,9 +576,9 @@ test_chat() {
 	serve "$program" --serve "$socket"
 	expect "$(echo /who | "$program" "$socket" eve)" "* in hall: eve"
 	stop INT
-	echo text >"$scratch/text"
-	fails 1 "Address already in use" "$program" --serve "$scratch/text"
-	expect "$(cat "$scratch/text")" text
+	echo text >"$short/text"
+	fails 1 "Address already in use" "$program" --serve "$short/text"
+	expect "$(cat "$short/text")" text
 }
 
 test_process_pipeline() {
