@@ -273,7 +273,7 @@ WEFT_API int weft_shutdown(int fd, int how);
  * the order of RFC 6724. 256 look-ups of a process ask at a time; more wait for their turn.
  *
  * WEFT_NAMESERVERS=127.0.0.1:5353,[::1]:53 in the environment replaces the name servers, at most
- * 16; a malformed one is said once on stderr, and each look-up of a name is EAI_FAIL.
+ * 16; a malformed one is -EINVAL of weft_run and weft_start.
  *
  * Context  fiber, but WEFT_SMALL ones. Parks yes. Cancel point yes; ends at once then. errno
  *          untouched but by EAI_SYSTEM. May return on another thread.

@@ -23,7 +23,8 @@ extern "C" {
 /**
  * weft_offload - run a function on a thread of the pool; parks the fiber until it has ended.
  * @fn      the work. On its thread there is no fiber: weft's blocking calls return -EPERM there,
- *          those of synchronisation objects and channels block the thread. All signals are blocked.
+ *          those of synchronisation objects and channels block the thread. All signals but those of
+ *          faults, and one of weft's own, are blocked.
  * @arg     handed to @fn. Borrowed until return, may be on the fiber's stack.
  * @result  NULL, or where to put what @fn returned.
  *

@@ -23,6 +23,7 @@
  *          WEFT_RING_MODE   defer | coop | plain: forces one io_uring mode, as the WEFT_RING_*
  *                           flags do
  *          WEFT_OFFLOAD_THREADS  most threads of the offload pool, 1 .. 4096
+ *          WEFT_NAMESERVERS  name servers instead of those of resolv.conf: 127.0.0.1:53,[::1]:53
  *          WEFT_LOG         info | warn | off: what weft says on stderr; default warn. Fatal lines
  *                           and the reason of a failed start are always said.
  */

@@ -90,6 +90,10 @@ static void try_next(struct race *race)
 {
 	const struct addrinfo *to = race->order[race->next++];
 	int fd = wf_stream_socket(to->ai_family, SOCK_NONBLOCK);
+	if ((fd == -EMFILE || fd == -ENFILE) && race->running > 0) {
+		race->next--; /* those under way may give one back */
+		return;
+	}
 	if (fd < 0) {
 		note_error(race, fd);
 		return;

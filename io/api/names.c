@@ -16,6 +16,8 @@
 #include "sched/core/worker.h"
 #include "sched/task/pool.h"
 
+#define ALIASES_MAX 32 /* from a name to its canonical one; a circle ends there */
+
 struct lookup {
 	const char *node, *service; /* NM2 */
 	struct addrinfo want;	    /* the hints, or what libc takes for them */
@@ -25,6 +27,7 @@ struct lookup {
 	int family; /* to ask for */
 	bool begun, done;
 	bool asks, has_turn; /* NM4 */
+	bool local;	     /* localhost, or under it */
 	struct wf_resolution resolution;
 };
 
@@ -110,15 +113,20 @@ static bool leaves_out_v4(const struct lookup *l)
 	return false;
 }
 
+/* Along the aliases: those of a hosts file are a list of pairs rather than a chain. */
 static const char *canonical_name(const struct lookup *l)
 {
 	const struct ares_addrinfo *found = l->resolution.found;
-	const struct ares_addrinfo_cname *last = found->cnames;
-	while (last != NULL && last->next != NULL)
-		last = last->next;
-	if (last != NULL && last->name != NULL)
-		return last->name;
-	return found->name != NULL ? found->name : l->node;
+	const char *name = found->name != NULL ? found->name : l->node;
+	const struct ares_addrinfo_cname *at = found->cnames;
+	for (unsigned hops = 0; at != NULL && hops < ALIASES_MAX; hops++) {
+		for (at = found->cnames; at != NULL; at = at->next)
+			if (at->alias != NULL && at->name != NULL && strcasecmp(at->alias, name) == 0)
+				break;
+		if (at != NULL)
+			name = at->name;
+	}
+	return name;
 }
 
 /* The nodes of one address, at the end of the list. */
@@ -135,6 +143,14 @@ static int append(struct lookup *l, const struct ares_addrinfo_node *at, struct 
 	return error;
 }
 
+/* Of a name under localhost, where the hosts file has no address of the family. */
+static int append_loopback(struct lookup *l)
+{
+	int flags = l->want.ai_flags & ~(AI_ADDRCONFIG | AI_CANONNAME);
+	return ask_libc(
+		l, l->family == AF_INET6 ? "::1" : "127.0.0.1", flags, l->want.ai_family, &l->list);
+}
+
 static void make_list(struct lookup *l)
 {
 	struct addrinfo **end = &l->list;
@@ -142,8 +158,11 @@ static void make_list(struct lookup *l)
 	l->error = 0;
 	for (const struct ares_addrinfo_node *at = l->resolution.found->nodes;
 		at != NULL && l->error == 0; at = at->ai_next)
-		if (at->ai_family != AF_INET || !without_v4)
+		if ((at->ai_family != AF_INET || !without_v4) &&
+			(l->family == AF_UNSPEC || l->family == at->ai_family))
 			l->error = append(l, at, &end);
+	if (l->error == 0 && l->list == NULL && l->local)
+		l->error = append_loopback(l);
 	if (l->error == 0 && l->list == NULL)
 		l->error = EAI_NODATA;
 	if (l->error == 0 && (l->want.ai_flags & AI_CANONNAME)) {
@@ -164,13 +183,24 @@ static void finish(struct lookup *l)
 	l->done = true;
 }
 
-/* RFC 6761: whatever ends in it is this machine, and no name server is asked. */
-static const char *name_to_ask(const char *node)
+/* RFC 6761: it and whatever ends in it is this machine, and no name server is asked. */
+static bool is_localhost(const char *node)
 {
 	static const char suffix[] = ".localhost";
-	size_t length = strlen(node), end = length > 0 && node[length - 1] == '.' ? length - 1 : length;
-	size_t tail = sizeof(suffix) - 1;
-	return end > tail && strncasecmp(node + end - tail, suffix, tail) == 0 ? suffix + 1 : node;
+	size_t length = strlen(node), tail = sizeof(suffix) - 1;
+	if (length > 0 && node[length - 1] == '.')
+		length--;
+	if (length == tail - 1)
+		return strncasecmp(node, suffix + 1, length) == 0;
+	return length > tail && strncasecmp(node + length - tail, suffix, tail) == 0;
+}
+
+/* Of localhost in all families: asked for one that the hosts file lacks, c-ares 1.18 leaks the name. */
+static void ask_servers(struct lookup *l)
+{
+	l->local = is_localhost(l->node);
+	wf_resolution_ask(
+		&l->resolution, l->local ? "localhost" : l->node, l->local ? AF_UNSPEC : l->family);
 }
 
 static void begin(struct lookup *l)
@@ -201,7 +231,7 @@ static void step(void *arg)
 	if (!l->has_turn)
 		return;
 	if (l->resolution.channel == NULL)
-		wf_resolution_ask(&l->resolution, name_to_ask(l->node), l->family);
+		ask_servers(l);
 	if (!l->resolution.over)
 		return;
 	l->error = l->resolution.error;

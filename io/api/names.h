@@ -22,4 +22,7 @@
 /* All stream addresses of a host. 0; -ENOENT (no such name), -EAGAIN (nobody could say), -ENOMEM, -ECANCELED, -ETIMEDOUT. On a fiber. */
 int wf_names_stream(const char *host, uint16_t port, struct addrinfo **list);
 
+/* WEFT_NAMESERVERS, when a runtime starts: 0, or -EINVAL and a line. Off a fiber too. */
+int wf_names_check_environment(void);
+
 #endif

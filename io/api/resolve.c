@@ -16,6 +16,7 @@
 #include <weft/io.h>
 
 #include "io/api/address.h"
+#include "io/api/names.h"
 #include "io/api/op.h"
 #include "sched/base/log.h"
 #include "sched/core/worker.h"
@@ -148,10 +149,9 @@ static bool parse_server(const char *text, struct ares_addr_port_node *server)
 	return true;
 }
 
-/* WEFT_NAMESERVERS=address:port,... instead of those of /etc/resolv.conf. */
-static int use_servers(ares_channel channel)
+/* WEFT_NAMESERVERS=address:port,... instead of those of /etc/resolv.conf: how many, linked; 0: not set; -1: malformed. */
+static int read_servers(struct ares_addr_port_node servers[SERVERS_MAX])
 {
-	struct ares_addr_port_node servers[SERVERS_MAX];
 	const char *text = getenv("WEFT_NAMESERVERS");
 	if (text == NULL || text[0] == '\0')
 		return 0;
@@ -169,19 +169,29 @@ static int use_servers(ares_channel channel)
 			servers[count - 1].next = &servers[count];
 		count++;
 		if (text[length] == '\0')
-			break;
+			return (int)count;
 		text += length + 1;
 	}
-	return ares_set_servers_ports(channel, servers) == ARES_SUCCESS ? 0 : -1;
 }
 
-static void refuse_servers(void)
+int wf_names_check_environment(void)
 {
-	static wf_a32 said;
-	if (wf_swap_sc32(&said, 1) == 0)
-		wf_log(WF_LOG_ALWAYS,
-			"WEFT_NAMESERVERS=%s: not a list as 127.0.0.1:53,[::1]:53; no name is looked up",
-			getenv("WEFT_NAMESERVERS"));
+	struct ares_addr_port_node servers[SERVERS_MAX];
+	if (read_servers(servers) >= 0)
+		return 0;
+	wf_log(WF_LOG_ALWAYS,
+		"WEFT_NAMESERVERS=%s is not a list of at most %d servers as 127.0.0.1:53,[::1]:53",
+		getenv("WEFT_NAMESERVERS"), SERVERS_MAX);
+	return -EINVAL;
+}
+
+static int use_servers(ares_channel channel)
+{
+	struct ares_addr_port_node servers[SERVERS_MAX];
+	int count = read_servers(servers);
+	if (count <= 0)
+		return count;
+	return ares_set_servers_ports(channel, servers) == ARES_SUCCESS ? 0 : -1;
 }
 
 static void start_library(void)
@@ -213,7 +223,9 @@ static int open_channel(struct wf_resolution *r)
 	ares_set_socket_functions(r->channel, &socket_calls, r);
 	if (use_servers(r->channel) == 0)
 		return 0;
-	refuse_servers();
+	static wf_a32 said; /* it was changed since the runtime's start */
+	if (wf_swap_sc32(&said, 1) == 0)
+		wf_names_check_environment();
 	return EAI_FAIL;
 }
 

@@ -13,6 +13,7 @@
 #include <weft/runtime.h>
 #include <weft/version.h>
 
+#include "io/api/names.h"
 #include "io/api/watch.h"
 #include "io/epoll/epoll.h"
 #include "io/uring/uring.h"
@@ -115,6 +116,8 @@ static int complete(const weft_config *given, weft_config *config)
 		error = number_from_env("WEFT_STACK_SIZE", WF_STACK_MIN, WF_STACK_MAX, &stack);
 	if (error == 0)
 		error = number_from_env("WEFT_OFFLOAD_THREADS", 1, WF_POOL_THREADS_MAX, &offload);
+	if (error == 0)
+		error = wf_names_check_environment();
 	if (error == 0)
 		error = complete_engine(config);
 	if (error != 0)

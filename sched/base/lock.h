@@ -4,7 +4,8 @@
  * What     0 free, 1 held, 2 held and somebody sleeps. Spins briefly, then sleeps in a futex.
  * Rules    L1 never held across a switch of stacks, a commit function's return, or a blocking system call.
  *          L2 order of acquisition where two are held: opener's shard (sched/task/scope.c) < scope, outer before inner < channels, by
- *             address < descriptor lock < timer lock < pool lock. Latches (latch.h) stand with the channels; two are never held.
+ *             address < descriptor lock < timer lock < pool lock; signals' order < their lock < channels. Latches (latch.h) stand with the
+ *             channels; two are never held.
  * Order    LK-1 unlock release -> lock acquire. Carries whatever the lock protects.
  */
 #ifndef WF_SCHED_BASE_LOCK_H

@@ -323,7 +323,11 @@ static bool settle(struct job *job, int code, enum wf_pool_kind kind, int *resul
 		remove_locked(pool, job);
 		*result = -EINTR;
 	} else if (state == QUEUED && threads_locked(pool) < pool->most) {
-		grow_locked(pool); /* PO3. Failed: the threads that there are will come to it */
+		int error = grow_locked(pool); /* PO3. Failed: the threads that there are will come to it, if there are any */
+		if (error != 0 && job->state == QUEUED && threads_locked(pool) == 0) {
+			remove_locked(pool, job);
+			*result = error;
+		}
 	} else if (state == BEGUN && kind == WF_POOL_BREAK && (interrupt || job->broken)) {
 		job->broken = true;
 		break_locked(job); /* PO4 */

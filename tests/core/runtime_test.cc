@@ -326,6 +326,7 @@ TEST(RuntimeConfig, MalformedVariablesAreRefusedWithALine)
 		{"WEFT_WORKERS", "99999999999999999999"}, {"WEFT_STACK_SIZE", "1e5"},
 		{"WEFT_STACK_SIZE", "1073741825"}, {"WEFT_STACK_SIZE", "64 k"},
 		{"WEFT_OFFLOAD_THREADS", "0"}, {"WEFT_OFFLOAD_THREADS", "4097"},
+		{"WEFT_NAMESERVERS", "nonsense"}, {"WEFT_NAMESERVERS", "127.0.0.1:53,"},
 		{"WEFT_ENGINE", "kqueue"}, {"WEFT_RING_MODE", "fast"}, {"WEFT_LOG", "loud"}};
 	for (auto &[name, value] : bad) {
 		setenv(name, value, 1);
