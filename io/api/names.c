@@ -117,7 +117,13 @@ static bool leaves_out_v4(const struct lookup *l)
 static const char *canonical_name(const struct lookup *l)
 {
 	const struct ares_addrinfo *found = l->resolution.found;
+	if (found == NULL)
+		return l->node;
 	const char *name = found->name != NULL ? found->name : l->node;
+	const struct ares_addrinfo_cname *first = found->cnames;
+	if (first != NULL && first->name != NULL &&
+		(first->alias == NULL || strcasecmp(first->name, name) == 0))
+		return first->name; /* a line of a hosts file, spelled as there */
 	const struct ares_addrinfo_cname *at = found->cnames;
 	for (unsigned hops = 0; at != NULL && hops < ALIASES_MAX; hops++) {
 		for (at = found->cnames; at != NULL; at = at->next)
@@ -154,9 +160,11 @@ static int append_loopback(struct lookup *l)
 static void make_list(struct lookup *l)
 {
 	struct addrinfo **end = &l->list;
-	bool without_v4 = leaves_out_v4(l);
+	const struct ares_addrinfo *found =
+		l->resolution.found; /* NULL: a local name that the hosts file lacks */
+	bool without_v4 = found != NULL && leaves_out_v4(l);
 	l->error = 0;
-	for (const struct ares_addrinfo_node *at = l->resolution.found->nodes;
+	for (const struct ares_addrinfo_node *at = found != NULL ? found->nodes : NULL;
 		at != NULL && l->error == 0; at = at->ai_next)
 		if ((at->ai_family != AF_INET || !without_v4) &&
 			(l->family == AF_UNSPEC || l->family == at->ai_family))
@@ -199,8 +207,8 @@ static bool is_localhost(const char *node)
 static void ask_servers(struct lookup *l)
 {
 	l->local = is_localhost(l->node);
-	wf_resolution_ask(
-		&l->resolution, l->local ? "localhost" : l->node, l->local ? AF_UNSPEC : l->family);
+	l->resolution.hosts_only = l->local;
+	wf_resolution_ask(&l->resolution, l->node, l->local ? AF_UNSPEC : l->family);
 }
 
 static void begin(struct lookup *l)
@@ -236,7 +244,7 @@ static void step(void *arg)
 		return;
 	l->error = l->resolution.error;
 	l->system = l->resolution.system;
-	if (l->error == 0)
+	if (l->error == 0 || (l->local && l->error != EAI_MEMORY && l->error != EAI_SYSTEM))
 		make_list(l);
 	finish(l);
 	wf_resolution_end(&l->resolution);

@@ -214,6 +214,11 @@ static int open_channel(struct wf_resolution *r)
 		given = ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES;
 		res_nclose(&state);
 	}
+	static char hosts_file[] = "f";
+	if (r->hosts_only) {
+		options.lookups = hosts_file;
+		given |= ARES_OPT_LOOKUPS;
+	}
 	int status = ares_init_options(&r->channel, &options, given);
 	if (status != ARES_SUCCESS) {
 		r->channel = NULL;

@@ -24,9 +24,10 @@
 struct wf_resolution {
 	ares_channel channel; /* NULL: not open */
 	bool over;
-	bool waits; /* NS4 */
-	int error;  /* once over: 0, or EAI_* */
-	int system; /* of EAI_SYSTEM: EMFILE or ENFILE */
+	bool waits;	 /* NS4 */
+	bool hosts_only; /* no name server is asked */
+	int error;	 /* once over: 0, or EAI_* */
+	int system;	 /* of EAI_SYSTEM: EMFILE or ENFILE */
 	struct ares_addrinfo *found;
 	/* NS2: sockets that were waited for, and those of them that c-ares has closed. */
 	int waited_count, closed_count;
