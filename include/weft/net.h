@@ -279,7 +279,8 @@ WEFT_API int weft_shutdown(int fd, int how);
  *          untouched but by EAI_SYSTEM. May return on another thread.
  * Cost     two hand-overs to a thread of the offload pool (weft/offload.h), and one for each answer
  *          that comes; one socket a name server asked.
- * Returns  0, or EAI_* as getaddrinfo(3): no negative errno.
+ * Returns  0, or EAI_* as getaddrinfo(3): no negative errno. Of EAI_SYSTEM read errno in a function
+ *          of its own: compilers keep errno's address across a call that moves the fiber.
  * Errors   EAI_SYSTEM with errno: ECANCELED, ETIMEDOUT; EPERM off a fiber; EAGAIN no thread could
  *          be made, and there is none (weft)
  *          EAI_NONAME, EAI_NODATA, EAI_SERVICE, EAI_FAMILY, EAI_SOCKTYPE, EAI_BADFLAGS,

@@ -138,7 +138,7 @@ int weft_listen(const char *address)
 	if (target.name[0] == '\0')
 		return listen_at((const struct sockaddr *)&target.address.storage, target.address.length);
 	struct addrinfo *list;
-	error = wf_names_stream(target.name, target.port, &list);
+	error = wf_names_stream(target.name, target.port, AI_ADDRCONFIG, &list);
 	if (error != 0)
 		return error;
 	int fd = -ENOENT;

@@ -206,7 +206,8 @@ int weft_dial(const char *address)
 	if (target.name[0] == '\0')
 		return dial_one(&target.address);
 	struct addrinfo *list;
-	error = wf_names_stream(target.name, target.port, &list);
+	/* Every address: AI_ADDRCONFIG would leave ::1 out where loopback is all the IPv6 there is. What cannot be reached fails at once. */
+	error = wf_names_stream(target.name, target.port, 0, &list);
 	if (error != 0)
 		return error;
 	int fd = dial_any(list);

@@ -321,9 +321,9 @@ int weft_getaddrinfo(
 	return result;
 }
 
-int wf_names_stream(const char *host, uint16_t port, struct addrinfo **list)
+int wf_names_stream(const char *host, uint16_t port, int flags, struct addrinfo **list)
 {
-	const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG};
+	const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = flags};
 	char service[sizeof("65535")];
 	int system = 0;
 	snprintf(service, sizeof(service), "%u", (unsigned)port);

@@ -19,8 +19,8 @@
 /* NM4. Each has a descriptor or two: together half of the usual 1,024 of a process at most. */
 #define WF_LOOKUPS_MAX 256
 
-/* All stream addresses of a host. 0; -ENOENT (no such name), -EAGAIN (nobody could say), -ENOMEM, -ECANCELED, -ETIMEDOUT. On a fiber. */
-int wf_names_stream(const char *host, uint16_t port, struct addrinfo **list);
+/* All stream addresses of a host, as AI_* `flags` ask for. 0; -ENOENT (no such name), -EAGAIN (nobody could say), -ENOMEM, -ECANCELED, -ETIMEDOUT. On a fiber. */
+int wf_names_stream(const char *host, uint16_t port, int flags, struct addrinfo **list);
 
 /* WEFT_NAMESERVERS, when a runtime starts: 0, or -EINVAL and a line. Off a fiber too. */
 int wf_names_check_environment(void);
