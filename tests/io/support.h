@@ -65,14 +65,19 @@ struct Setup {
 	unsigned workers;
 };
 
+inline bool ring_refused()
+{
+	syscall(SYS_io_uring_setup, 1, nullptr); /* EFAULT where it is allowed */
+	return errno == EPERM || errno == ENOSYS;
+}
+
 /* Do runtimes that do not ask for an engine get epoll? Asked for in the environment, or io_uring is refused here. */
 inline bool on_epoll()
 {
 	const char *asked = getenv("WEFT_ENGINE");
 	if (asked != nullptr && asked[0] != '\0' && strcmp(asked, "auto") != 0)
 		return strcmp(asked, "epoll") == 0;
-	syscall(SYS_io_uring_setup, 1, nullptr); /* EFAULT where it is allowed */
-	return errno == EPERM || errno == ENOSYS;
+	return ring_refused();
 }
 
 inline const char *ring_name(unsigned ring)
