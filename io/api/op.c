@@ -283,7 +283,14 @@ int32_t wf_op_run_always(struct wf_op *op)
 	if (w == NULL)
 		return -EPERM;
 	op->fiber = w->current;
-	return once(w->current, op, WF_PARK_DEAF);
+	int32_t result = once(w->current, op, WF_PARK_DEAF);
+	if (op->code == WF_OP_CLOSE &&
+		WF_UNLIKELY(result == -EAGAIN || result == -ENOMEM)) { /* no thread could be made: a close closes all the same */
+		int saved = wf_errno_load();
+		result = wf_op_perform(op);
+		wf_errno_store(saved);
+	}
+	return result;
 }
 
 int32_t wf_op_run_direct(struct wf_op *op)

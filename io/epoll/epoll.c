@@ -11,8 +11,12 @@
  * Rules    EP1 an event means "try again", and nothing else; so one that comes late, or of a file that had the number before, is harmless.
  *          EP2 of a descriptor there are three lists: who reads, who writes, who polls. A list of the first two is tried in order until
  *              the kernel has no more answers; so nobody overtakes, and ten thousand waiters cost one try more than there are answers.
+ *              Who comes while others wait for the same thing stands behind them, untried; what does another thing with the descriptor is
+ *              tried at once, for it may be an error.
  *          EP3 submit and cancel put the operation into a queue; it is tried or completed in flush (E2, E4 of driver.h).
  *          EP4 a sleep never begins while the queue holds something.
+ *          EP5 where a descriptor is said to be ready and nothing comes of it, again and again (a message in a socket's error queue), it is left alone
+ *              for a while.
  * Tests    tests/io/epoll_test.cc; tests/io, sync and task with WEFT_ENGINE=epoll
  */
 #include "io/epoll/epoll.h"
@@ -22,6 +26,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -40,6 +45,10 @@ WF_OWNER_CODE_BEGIN
 		CODE(WF_OP_ACCEPT) | CODE(WF_OP_CONNECT) | CODE(WF_OP_POLL) | CODE(WF_OP_CLOSE) |  \
 		CODE(WF_OP_SHUTDOWN) | CODE(WF_OP_SOCKET) | CODE(WF_OP_BIND) | CODE(WF_OP_LISTEN))
 
+#define FRUITLESS_MAX 32 /* EP5: events in a row; what other workers take away stays below */
+#define REST_NS INT64_C(1000000) /* EP5 */
+#define NOBODY (-1)
+
 /* Where an operation is: op->slot. READERS, WRITERS and POLLERS are lists of its descriptor. */
 enum place { READERS, WRITERS, POLLERS, LISTS, QUEUE = LISTS };
 
@@ -49,6 +58,9 @@ struct list {
 
 struct watched {
 	struct list list[LISTS];
+	int32_t next_resting; /* EP5 */
+	uint8_t fruitless;
+	bool resting;
 };
 
 struct poller {
@@ -57,6 +69,11 @@ struct poller {
 	struct watched *watched; /* by descriptor number */
 	uint32_t watched_size;
 	uint32_t waiting; /* operations in the lists of descriptors */
+	int32_t resting;  /* EP5: the first descriptor, or NOBODY */
+	int64_t rest_until;
+	bool coarse; /* there is no epoll_pwait2: milliseconds */
+	int ready;   /* events that pending() found */
+	struct epoll_event event[WF_EPOLL_EVENTS];
 };
 
 static void append(struct list *list, struct wf_op *op, enum place place)
@@ -89,6 +106,7 @@ static int epoll_open(struct wf_thread *thread, const weft_config *config)
 	struct poller *p = wf_alloc_lines(sizeof(*p));
 	if (p == NULL)
 		return -ENOMEM;
+	p->resting = NOBODY;
 	p->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	int error = p->epoll_fd < 0 ? -errno : 0;
 	p->event_fd = error == 0 ? eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) : -1;
@@ -194,6 +212,43 @@ static void await(struct wf_thread *thread, struct poller *p, struct wf_op *op, 
 	complete(thread, op, error == -EPERM ? WF_OP_BLOCKS : error); /* it cannot be waited for */
 }
 
+static bool is_message(const struct wf_op *op)
+{
+	return op->code == WF_OP_RECV || op->code == WF_OP_RECVMSG || op->code == WF_OP_SEND ||
+		op->code == WF_OP_SENDMSG;
+}
+
+/* The list in which it would wait. */
+static enum place place_of(const struct wf_op *op)
+{
+	switch ((enum wf_op_code)op->code) {
+	case WF_OP_POLL:
+		return POLLERS;
+	case WF_OP_READ:
+	case WF_OP_READV:
+	case WF_OP_RECV:
+	case WF_OP_RECVMSG:
+	case WF_OP_ACCEPT:
+		return READERS;
+	default:
+		return WRITERS;
+	}
+}
+
+/* EP2. Those who read or write are alike, but a descriptor that is read from need be no socket. */
+static bool stands_behind(const struct poller *p, const struct wf_op *op)
+{
+	enum place place = place_of(op);
+	if (op->fd < 0 || (uint32_t)op->fd >= p->watched_size || place == POLLERS)
+		return false;
+	const struct wf_op *first = p->watched[op->fd].list[place].first;
+	if (first == NULL || op->code > WF_OP_ACCEPT || first->code > WF_OP_ACCEPT)
+		return false;
+	if (op->code == WF_OP_ACCEPT || first->code == WF_OP_ACCEPT)
+		return op->code == first->code;
+	return is_message(op) ? is_message(first) && !(op->flags & MSG_DONTWAIT) : true;
+}
+
 static void begin(struct wf_thread *thread, struct poller *p, struct wf_op *op)
 {
 	short events = (short)op->flags;
@@ -212,40 +267,45 @@ static void begin(struct wf_thread *thread, struct poller *p, struct wf_op *op)
 			: wf_epoll_ready(op->fd, events); /* poll(2) passes over negative numbers */
 		result = result & POLLNVAL ? -EBADF : result != 0 ? result : WF_EPOLL_NOT_YET;
 	} else {
-		result = wf_epoll_try(op, false, &events);
+		result = stands_behind(p, op) ? WF_EPOLL_NOT_YET : wf_epoll_try(op, false, &events);
 	}
 	if (result != WF_EPOLL_NOT_YET)
 		complete(thread, op, result);
 	else
-		await(thread, p, op, polls ? POLLERS : events & POLLIN ? READERS : WRITERS);
+		await(thread, p, op, place_of(op));
 }
 
-/* EP2. */
-static void try_list(struct wf_thread *thread, struct poller *p, int fd, enum place place)
+/* EP2. Did anything come of it? */
+static bool try_list(struct wf_thread *thread, struct poller *p, int fd, enum place place)
 {
 	struct wf_op *op;
+	bool some = false;
 	/* The table may grow while an operation completes: looked up anew each time. */
 	while ((op = p->watched[fd].list[place].first) != NULL) {
 		short events;
 		if (op->fiber != NULL)
 			wf_tsan_acquire(&op->fiber->word);
+		uint64_t before = op->offset;
 		int32_t result = wf_epoll_try(op, true, &events);
+		some |= result != WF_EPOLL_NOT_YET || op->offset != before;
 		if (result == WF_EPOLL_NOT_YET)
-			return;
+			break;
 		take_off(&p->watched[fd].list[place], op);
 		p->waiting--;
 		complete(thread, op, result);
 	}
+	return some;
 }
 
-static void answer_pollers(struct wf_thread *thread, struct poller *p, int fd)
+static bool answer_pollers(struct wf_thread *thread, struct poller *p, int fd)
 {
+	bool some = false;
 	struct list *list = &p->watched[fd].list[POLLERS];
 	short events = 0;
 	for (const struct wf_op *op = list->first; op != NULL; op = op->next)
 		events |= (short)op->flags;
 	if (list->first == NULL)
-		return;
+		return false;
 	short ready = wf_epoll_ready(fd, events);
 	struct wf_op *next;
 	for (struct wf_op *op = list->first; op != NULL; op = next) {
@@ -256,7 +316,9 @@ static void answer_pollers(struct wf_thread *thread, struct poller *p, int fd)
 		take_off(list, op);
 		p->waiting--;
 		complete(thread, op, for_it & POLLNVAL ? -EBADF : for_it);
+		some = true;
 	}
+	return some;
 }
 
 static void fail_all(struct wf_thread *thread, struct poller *p, int fd, int error)
@@ -271,6 +333,49 @@ static void fail_all(struct wf_thread *thread, struct poller *p, int fd, int err
 	}
 }
 
+static bool waited_for(const struct watched *at)
+{
+	return at->list[READERS].first != NULL || at->list[WRITERS].first != NULL ||
+		at->list[POLLERS].first != NULL;
+}
+
+static void arm_or_fail(struct wf_thread *thread, struct poller *p, int fd)
+{
+	int error = arm(p, fd);
+	if (error != 0)
+		fail_all(thread, p, fd, error);
+}
+
+/* EP5. All that rest are looked at again together. */
+static void rest(struct poller *p, int fd)
+{
+	struct watched *at = &p->watched[fd];
+	at->fruitless = FRUITLESS_MAX; /* it stays so until something comes */
+	if (at->resting)
+		return;
+	if (p->resting == NOBODY)
+		p->rest_until = wf_clock_now() + REST_NS;
+	at->resting = true;
+	at->next_resting = p->resting;
+	p->resting = fd;
+}
+
+static void end_rest(struct wf_thread *thread, struct poller *p)
+{
+	int fd = p->resting;
+	if (fd == NOBODY || wf_clock_now() < p->rest_until)
+		return;
+	p->resting = NOBODY;
+	while (fd != NOBODY) {
+		struct watched *at = &p->watched[fd];
+		int next = at->next_resting;
+		at->resting = false;
+		if (waited_for(at))
+			arm_or_fail(thread, p, fd);
+		fd = next;
+	}
+}
+
 static void handle(struct wf_thread *thread, struct poller *p, const struct epoll_event *event)
 {
 	int fd = event->data.fd;
@@ -281,34 +386,55 @@ static void handle(struct wf_thread *thread, struct poller *p, const struct epol
 		return;
 	}
 	const uint32_t both = EPOLLERR | EPOLLHUP;
+	bool some = false;
 	if (event->events & (EPOLLIN | both))
-		try_list(thread, p, fd, READERS);
+		some |= try_list(thread, p, fd, READERS);
 	if (event->events & (EPOLLOUT | both))
-		try_list(thread, p, fd, WRITERS);
-	answer_pollers(thread, p, fd);
-	const struct watched *at = &p->watched[fd];
-	if (at->list[READERS].first == NULL && at->list[WRITERS].first == NULL &&
-		at->list[POLLERS].first == NULL)
+		some |= try_list(thread, p, fd, WRITERS);
+	some |= answer_pollers(thread, p, fd);
+	struct watched *at = &p->watched[fd];
+	if (some)
+		at->fruitless = 0;
+	if (!waited_for(at))
 		return;
-	int error = arm(p, fd);
-	if (error != 0)
-		fail_all(thread, p, fd, error);
+	if (!some && at->fruitless++ >= FRUITLESS_MAX)
+		rest(p, fd);
+	else
+		arm_or_fail(thread, p, fd);
 }
 
-static int wait_for_events(struct poller *p, struct epoll_event *events, const struct timespec *limit)
+/* What has come, within `left` nanoseconds; -1: without a limit. */
+static void fetch(struct poller *p, int64_t left)
 {
-	/* The system call itself: what it writes on this stack is not another context's affair. Interrupted: the caller looks again. */
-	long n = syscall(SYS_epoll_pwait2, p->epoll_fd, events, WF_EPOLL_EVENTS, limit, NULL, 0);
-	return (int)n;
+	/* The system calls themselves: what they write is not another context's affair. Interrupted: the caller looks again. */
+	struct timespec limit = {.tv_sec = left / 1000000000, .tv_nsec = left % 1000000000};
+	long n = -1;
+	if (!p->coarse) {
+		n = syscall(SYS_epoll_pwait2, p->epoll_fd, p->event, WF_EPOLL_EVENTS,
+			left < 0 ? NULL : &limit, NULL, 0);
+		p->coarse = n < 0 && errno != EINTR; /* a filter that does not know it */
+	}
+	if (p->coarse) {
+		int64_t ms = left / 1000000 < INT32_MAX ? (left + 999999) / 1000000 : INT32_MAX;
+		n = syscall(SYS_epoll_pwait, p->epoll_fd, p->event, WF_EPOLL_EVENTS,
+			left < 0 ? -1 : (int)ms, NULL, 0);
+	}
+	p->ready = n > 0 ? (int)n : 0;
 }
 
-static void collect(struct wf_thread *thread, struct poller *p, const struct timespec *limit)
+static void handle_ready(struct wf_thread *thread, struct poller *p)
 {
-	struct epoll_event events[WF_EPOLL_EVENTS];
+	int ready = p->ready;
+	p->ready = 0;
+	for (int i = 0; i < ready; i++)
+		handle(thread, p, &p->event[i]);
+}
+
+static void collect(struct wf_thread *thread, struct poller *p, int64_t left)
+{
 	wf_bump(thread->worker, WF_ENTERS, 1);
-	int n = wait_for_events(p, events, limit);
-	for (int i = 0; i < n; i++)
-		handle(thread, p, &events[i]);
+	fetch(p, left);
+	handle_ready(thread, p);
 }
 
 static void drain_queue(struct wf_thread *thread, struct poller *p)
@@ -324,34 +450,38 @@ static void drain_queue(struct wf_thread *thread, struct poller *p)
 
 static void epoll_flush(struct wf_thread *thread)
 {
-	static const struct timespec at_once = {0, 0};
 	struct poller *p = thread->engine;
+	handle_ready(thread, p);
 	drain_queue(thread, p);
+	end_rest(thread, p);
 	if (p->waiting > 0)
-		collect(thread, p, &at_once);
+		collect(thread, p, 0);
 }
 
 static void epoll_wait_for(struct wf_thread *thread, int64_t deadline)
 {
 	struct poller *p = thread->engine;
-	struct timespec left, *limit = NULL;
-	if (p->queue.first != NULL) { /* EP4 */
+	if (p->queue.first != NULL || p->ready > 0) { /* EP4 */
 		epoll_flush(thread);
 		return;
 	}
+	int64_t left = -1;
+	if (p->resting != NOBODY && p->rest_until < deadline)
+		deadline = p->rest_until;
 	if (deadline != INT64_MAX) {
-		int64_t ns = deadline - wf_clock_now();
-		ns = ns < 0 ? 0 : ns;
-		left = (struct timespec){.tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000};
-		limit = &left;
+		left = deadline - wf_clock_now();
+		left = left < 0 ? 0 : left;
 	}
-	collect(thread, p, limit);
+	collect(thread, p, left);
 }
 
+/* Asked by a worker that searches the others: a look into the kernel is no dearer than what it does else, and what it finds is kept. */
 static bool epoll_pending(struct wf_thread *thread)
 {
-	const struct poller *p = thread->engine;
-	return p->queue.first != NULL;
+	struct poller *p = thread->engine;
+	if (p->queue.first == NULL && p->ready == 0 && p->waiting > 0)
+		fetch(p, 0);
+	return p->queue.first != NULL || p->ready > 0;
 }
 
 static void epoll_interrupt(struct wf_thread *thread)

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
@@ -44,6 +45,17 @@ static ssize_t move(const struct wf_op *op, int flags)
 		  : pwritev2(op->fd, vector, count, offset, flags);
 }
 
+/* The same of a socket, for kernels that know RWF_NOWAIT of files alone (before 6.4). */
+static ssize_t move_message(const struct wf_op *op)
+{
+	struct iovec one = {.iov_base = op->memory, .iov_len = op->size};
+	bool many = op->code == WF_OP_READV || op->code == WF_OP_WRITEV;
+	bool in = op->code == WF_OP_READ || op->code == WF_OP_READV;
+	struct msghdr message = {.msg_iov = many ? op->memory : &one, .msg_iovlen = many ? op->size : 1};
+	return in ? recvmsg(op->fd, &message, MSG_DONTWAIT)
+		  : sendmsg(op->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
 static int32_t try_transfer(struct wf_op *op, short *events)
 {
 	struct stat at;
@@ -59,8 +71,12 @@ static int32_t try_transfer(struct wf_op *op, short *events)
 					 : move(op, RWF_NOWAIT));
 	if (result == -EAGAIN)
 		return WF_EPOLL_NOT_YET;
-	if (result != -EOPNOTSUPP)
+	if (result != -EOPNOTSUPP && result != -ENOSYS)
 		return result;
+	if (S_ISSOCK(at.st_mode)) {
+		result = result_of(move_message(op));
+		return result == -EAGAIN ? WF_EPOLL_NOT_YET : result;
+	}
 	/* Terminals, timers, pipes of older kernels. */
 	if (is_nonblocking(op->fd)) {
 		result = result_of(move(op, 0));
@@ -76,10 +92,20 @@ static bool is_stream(int fd)
 	return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_STREAM;
 }
 
-/* offset: bytes received by earlier tries. */
+/* No byte is left, and none will come. (POLLERR alone may be a message in the error queue.) */
+static bool stream_ended(int fd)
+{
+	int left = 0;
+	return (wf_epoll_ready(fd, POLLIN | POLLRDHUP) & (POLLHUP | POLLRDHUP)) &&
+		ioctl(fd, FIONREAD, &left) == 0 && left == 0;
+}
+
+/* offset: bytes received by earlier tries. TR4. */
 static int32_t try_recv_all(struct wf_op *op)
 {
 	int flags = (int)op->flags | MSG_DONTWAIT;
+	if (op->offset > 0 && stream_ended(op->fd))
+		return (int32_t)op->offset;
 	int32_t result =
 		result_of(recv(op->fd, (char *)op->memory + op->offset, op->size - op->offset, flags));
 	if (result > 0) {
@@ -89,7 +115,7 @@ static int32_t try_recv_all(struct wf_op *op)
 	}
 	if (result == -EAGAIN)
 		return WF_EPOLL_NOT_YET;
-	return op->offset > 0 ? (int32_t)op->offset : result; /* data wins: what is wrong is found again */
+	return op->offset > 0 ? (int32_t)op->offset : result; /* data wins */
 }
 
 static int32_t try_message(struct wf_op *op, short *events)
@@ -159,8 +185,7 @@ static int32_t try_connect(struct wf_op *op, bool again, short *events)
 		return WF_EPOLL_NOT_YET;
 	if (again && result == -EISCONN)
 		return 0;
-	/* A Unix socket whose other side has a full backlog: nothing to wait for. */
-	return result == -EAGAIN && ours ? WF_OP_BLOCKS : result;
+	return result; /* -EAGAIN: a Unix socket whose other side has a full backlog; the caller pauses (net.c) */
 }
 
 static int32_t try_bind(struct wf_op *op)
@@ -169,6 +194,23 @@ static int32_t try_bind(struct wf_op *op)
 	if (op->size >= sizeof(address->sa_family) && address != NULL && address->sa_family == AF_UNIX)
 		return WF_OP_BLOCKS; /* makes a file */
 	return result_of(bind(op->fd, address, (socklen_t)op->size));
+}
+
+/* TR5 */
+static int32_t try_close(struct wf_op *op)
+{
+	struct stat at;
+	if (fstat(op->fd, &at) == 0) {
+		unsigned type = at.st_mode & S_IFMT;
+		struct linger linger = {0, 0};
+		socklen_t size = sizeof(linger);
+		if (type != S_IFSOCK && type != S_IFIFO && type != 0) /* 0: eventfds and their like */
+			return WF_OP_BLOCKS;
+		if (type == S_IFSOCK && getsockopt(op->fd, SOL_SOCKET, SO_LINGER, &linger, &size) == 0 &&
+			linger.l_onoff && linger.l_linger > 0)
+			return WF_OP_BLOCKS;
+	}
+	return result_of(close(op->fd));
 }
 
 int32_t wf_epoll_try(struct wf_op *op, bool again, short *events)
@@ -190,7 +232,7 @@ int32_t wf_epoll_try(struct wf_op *op, bool again, short *events)
 	case WF_OP_CONNECT:
 		return try_connect(op, again, events);
 	case WF_OP_CLOSE:
-		return result_of(close(op->fd));
+		return try_close(op);
 	case WF_OP_SHUTDOWN:
 		return result_of(shutdown(op->fd, (int)op->flags));
 	case WF_OP_SOCKET:

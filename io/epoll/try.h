@@ -6,6 +6,10 @@
  *          TR2 a listening socket gets O_NONBLOCK for good, because accept has no flag for it, and taking the mode off again would let another
  *              thread's accept, which found it on, wait. A connecting socket gets it for the call.
  *          TR3 files, directories and block devices are WF_OP_BLOCKS from the start: a try of theirs may be short, and is not waited for.
+ *          TR4 an error or an end that comes behind a part of a receive of all is left for the next call to find, as recv(2) does: asking for more
+ *              would take it off the socket.
+ *          TR5 a close that may wait, for a disk, a terminal's output or the peer of a socket that lingers, is WF_OP_BLOCKS.
+ *          TR6 a connect whose other side has a full backlog holds no thread: those who accept may need the pool themselves.
  * Tests    tests/io, with WEFT_ENGINE=epoll; tests/io/epoll_test.cc
  */
 #ifndef WF_IO_EPOLL_TRY_H

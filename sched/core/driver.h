@@ -124,7 +124,7 @@ struct wf_driver {
 	void (*wait)(struct wf_thread *thread, int64_t deadline);
 	/* Ends the thread's wait, now or its next one. At most one call for each time the thread announced its sleep. */
 	void (*interrupt)(struct wf_thread *thread);
-	/* True when flush would probably find something; reads shared memory only. A hint: true may be wrong, and stay so. */
+	/* True when flush would probably find something; reads shared memory, or (epoll) looks without waiting. A hint: true may be wrong, and stay so. */
 	bool (*pending)(struct wf_thread *thread);
 	/* "defer", "coop", "plain"... for the stats. */
 	const char *(*mode)(const struct wf_thread *thread);

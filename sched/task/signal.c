@@ -18,6 +18,7 @@
  *             Signals take turns, so that a storm of one does not keep another out.
  *          SI5 a signal is blocked in the courier before its disposition goes back: where all other threads block it, it must not find the
  *             courier with the default action.
+ *             What is pending for the process at that moment is taken first.
  *          SI6 the handler touches only what is never freed: it may be late.
  *          SI7 the child of a fork has no courier and no shares: the dispositions go back there, and ending a channel frees its share only.
  * Order    SG-1 `rung`: handler's or caller's swap (after its count or its change) -> courier's swap in publish (after its word says that it
@@ -225,6 +226,22 @@ static void mask(int how, uint64_t signals)
 	pthread_sigmask(how, &set, NULL);
 }
 
+/* What was sent before the end, and found no thread yet, came for the channels: the former action must not be taken for it. Of those
+ * blocked here. */
+static void take_pending(uint64_t signals)
+{
+	static const struct timespec at_once = {0, 0};
+	sigset_t set;
+	int number;
+	if (signals == 0)
+		return;
+	sigemptyset(&set);
+	for (uint64_t left = signals; left != 0; left &= left - 1)
+		sigaddset(&set, lowest(left));
+	for (int i = 0; i < WF_SIGNAL_DRAIN && (number = sigtimedwait(&set, NULL, &at_once)) > 0; i++)
+		wf_add_rlx32(&counts[number], 1); /* rlx: taken by this thread, below */
+}
+
 /* The program may have installed a handler of its own meanwhile: that one stays. */
 static void restore_locked(uint64_t signals)
 {
@@ -254,6 +271,7 @@ static void let_go_locked(void)
 		}
 	}
 	mask(SIG_BLOCK, installed & ~wanted);
+	take_pending(installed & ~wanted);
 	restore_locked(installed & ~wanted);
 	mask(SIG_UNBLOCK, installed);
 	if (gone) {

@@ -402,8 +402,8 @@ TEST_P(Messages, EachDatagramIsReceivedOnce)
 						int number = -1;
 						ssize_t n = weft_recvfrom(to.fd, &number,
 							sizeof(number), 0, nullptr, nullptr);
-						if (n < 0) {
-							EXPECT_EQ(-ECANCELED, n);
+						if (n < 0) { /* the close came before the call, or during it */
+							EXPECT_TRUE(n == -ECANCELED || n == -EBADF) << n;
 							return;
 						}
 						ASSERT_EQ(4, n);

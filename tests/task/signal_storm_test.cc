@@ -101,7 +101,6 @@ TEST_P(SignalChan, OneForOneWhereEachIsAwaited)
 
 TEST_P(SignalChan, ClosedAndFreedDuringStorms)
 {
-	SKIP_UNDER_TSAN("its sigaction takes two steps, and dies of a signal that comes between them");
 	Disposition one(SIGUSR1, SIG_IGN), two(SIGUSR2, SIG_IGN);
 	run(GetParam(), [] {
 		std::atomic<bool> over{false};

@@ -90,6 +90,11 @@ public:
 	}
 	~TsanBlocks()
 	{
+		/* Blocked, they stay pending even while they are ignored. */
+		sigset_t pending;
+		const timespec at_once = {0, 0};
+		while (tsan && sigpending(&pending) == 0 && sigtimedwait(&pending, nullptr, &at_once) > 0)
+			;
 		pthread_sigmask(SIG_SETMASK, &before_, nullptr);
 	}
 
