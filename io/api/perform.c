@@ -73,24 +73,25 @@ static ssize_t on_socket(const struct wf_op *op)
 	}
 }
 
+/* The system calls themselves: libc's functions may assume that a path is none of the bad pointers that a caller can give. */
 static ssize_t on_name(const struct wf_op *op)
 {
 	int flags = (int)op->flags;
 	switch ((enum wf_op_code)op->code) {
 	case WF_OP_OPENAT:
-		return openat(op->fd, op->memory, flags, (mode_t)op->size);
+		return syscall(SYS_openat, op->fd, op->memory, flags, (mode_t)op->size);
 	case WF_OP_STATX:
-		return statx(op->fd, op->memory, flags, (unsigned)op->size, op->other);
+		return syscall(SYS_statx, op->fd, op->memory, flags, (unsigned)op->size, op->other);
 	case WF_OP_UNLINKAT:
-		return unlinkat(op->fd, op->memory, flags);
+		return syscall(SYS_unlinkat, op->fd, op->memory, flags);
 	case WF_OP_RENAMEAT:
 		return syscall(SYS_renameat2, op->fd, op->memory, op->fd2, op->other, op->flags);
 	case WF_OP_MKDIRAT:
-		return mkdirat(op->fd, op->memory, (mode_t)op->size);
+		return syscall(SYS_mkdirat, op->fd, op->memory, (mode_t)op->size);
 	case WF_OP_LINKAT:
-		return linkat(op->fd, op->memory, op->fd2, op->other, flags);
+		return syscall(SYS_linkat, op->fd, op->memory, op->fd2, op->other, flags);
 	default:
-		return symlinkat(op->memory, op->fd, op->other);
+		return syscall(SYS_symlinkat, op->memory, op->fd, op->other);
 	}
 }
 
