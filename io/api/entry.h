@@ -16,11 +16,12 @@ struct wf_fd_entry {
 	wf_a32 use; /* {count, state}: the state is written under the lock; FD-1 */
 	wf_a32 dry; /* the last receive took all there was; a hint: rlx. A new descriptor is not: what is no socket must say so at once */
 	wf_a32 offsets; /* enum wf_fd_offsets; rlx */
-	wf_a32 asked;	/* the tick in which it was asked that last: wf_fd_stamp(); rlx */
+	wf_a32 asked;	/* the tick in which it was asked that last: stamp() of fd.c; rlx */
 	wf_a32 cold; /* reads still to go without a direct try, because the last one did not find its data in memory; a hint: rlx */
 	struct wf_op *ops;
-	struct wf_op *mover; /* C6: has the file's position, or was the first there. w: under the lock; r: also the operation itself, whether it is it */
-	struct wf_fd_waiter *waiters;
+	struct wf_op *mover; /* C6: has the file's position, or was the first there */
+	struct wf_fd_waiter *movers, *last_mover; /* C6: who waits for it, first come first */
+	struct wf_fd_waiter *waiters;		  /* for another state, or an empty list */
 	struct wf_watch *watch; /* watch.c; NULL: no select has waited for it yet. Kept for whatever gets the number next */
 };
 

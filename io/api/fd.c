@@ -16,11 +16,12 @@
 
 WF_OWNER_CODE_BEGIN
 
-/* A fiber that waits for the state or the list to change. */
+/* A fiber that waits for the state or the list to change, or for the file's position. */
 struct wf_fd_waiter {
 	struct wf_fiber *fiber;
 	uint64_t ticket;
 	struct wf_fd_waiter *next;
+	struct wf_op *op; /* C6 */
 };
 
 static wf_aptr pages[WF_FD_PAGES_MAX];
@@ -72,8 +73,7 @@ static void wake_all_locked(struct wf_fd_entry *entry)
 struct wait {
 	struct wf_fd_entry *entry;
 	struct wf_fd_waiter waiter;
-	bool for_empty;	     /* until no operation is left; else until RELEASING is over */
-	struct wf_op *mover; /* or until it has the file's position */
+	bool for_empty; /* until no operation is left; else until RELEASING is over */
 };
 
 static bool busy_locked(const struct wf_fd_entry *entry)
@@ -83,11 +83,6 @@ static bool busy_locked(const struct wf_fd_entry *entry)
 
 static bool must_wait_locked(const struct wait *wait)
 {
-	if (wait->mover != NULL) {
-		if (wait->entry->mover == NULL)
-			wait->entry->mover = wait->mover;
-		return wait->entry->mover != wait->mover;
-	}
 	return wait->for_empty ? busy_locked(wait->entry)
 			       : wf_fd_state_locked(wait->entry) == WF_FD_RELEASING;
 }
@@ -100,8 +95,9 @@ static bool commit_wait(struct wf_worker *w, struct wf_fiber *fiber, uint64_t ti
 	wf_lock_acquire(&entry->lock);
 	bool must = must_wait_locked(wait);
 	if (must) {
-		wait->waiter = (struct wf_fd_waiter){
-			.fiber = fiber, .ticket = ticket, .next = entry->waiters};
+		wait->waiter.fiber = fiber;
+		wait->waiter.ticket = ticket;
+		wait->waiter.next = entry->waiters;
 		entry->waiters = &wait->waiter;
 	}
 	wf_lock_release(&entry->lock);
@@ -163,8 +159,10 @@ void wf_fd_leave_closing(struct wf_fd_entry *entry, uint32_t before)
 	wf_lock_release(&entry->lock);
 }
 
-static bool enter(struct wf_fd_entry *entry, struct wf_op *op, bool *releasing)
+/* `behind`: another operation has the file's position (C6). */
+static bool enter(struct wf_fd_entry *entry, struct wf_op *op, bool *releasing, bool *behind)
 {
+	*behind = false;
 	if (op->hints & WF_OP_COUNTED) {
 		if (wf_fd_enter_counted(entry))
 			return true;
@@ -176,12 +174,67 @@ static bool enter(struct wf_fd_entry *entry, struct wf_op *op, bool *releasing)
 	if (open) {
 		op->hints &= (uint8_t)~WF_OP_COUNTED;
 		wf_fd_list_locked(entry, op);
-		if ((op->hints & WF_OP_MOVES) && entry->mover == NULL)
+		*behind = (op->hints & WF_OP_MOVES) && entry->mover != NULL;
+		if ((op->hints & WF_OP_MOVES) && !*behind)
 			entry->mover = op; /* C6 */
 	}
 	*releasing = state == WF_FD_RELEASING; /* C1 */
 	wf_lock_release(&entry->lock);
 	return open;
+}
+
+/* The position is this one's, or it waits behind the others. */
+static bool commit_mover(struct wf_worker *w, struct wf_fiber *fiber, uint64_t ticket, void *arg)
+{
+	(void)w;
+	struct wait *wait = arg;
+	struct wf_fd_entry *entry = wait->entry;
+	struct wf_fd_waiter *waiter = &wait->waiter;
+	wf_lock_acquire(&entry->lock);
+	bool must = entry->mover != NULL;
+	if (must) {
+		waiter->fiber = fiber;
+		waiter->ticket = ticket;
+		waiter->next = NULL;
+		if (entry->movers == NULL)
+			entry->movers = waiter;
+		else
+			entry->last_mover->next = waiter;
+		entry->last_mover = waiter;
+	} else {
+		entry->mover = waiter->op;
+	}
+	wf_lock_release(&entry->lock);
+	return must;
+}
+
+static void unlink_mover_locked(struct wf_fd_entry *entry, struct wf_fd_waiter *waiter)
+{
+	struct wf_fd_waiter *before = NULL;
+	for (struct wf_fd_waiter *at = entry->movers; at != NULL; before = at, at = at->next) {
+		if (at != waiter)
+			continue;
+		if (before == NULL)
+			entry->movers = at->next;
+		else
+			before->next = at->next;
+		if (entry->last_mover == at)
+			entry->last_mover = before;
+		return;
+	}
+}
+
+/* To the first who still waits. Who was interrupted meanwhile has left the list, or is about to: it does not get it. */
+static void hand_position_over_locked(struct wf_fd_entry *entry)
+{
+	entry->mover = NULL;
+	while (entry->mover == NULL && entry->movers != NULL) {
+		struct wf_fd_waiter *waiter = entry->movers;
+		struct wf_op *op = waiter->op;
+		entry->movers = waiter->next;
+		if (wf_wake(wf_self(), waiter->fiber, waiter->ticket, WF_WAKE_OK))
+			entry->mover = op; /* it looks when it has the lock */
+	}
 }
 
 /* C6. Looks afresh whether it is a file, and not something that one would wait for while the other holds it: the number may have been given up by a
@@ -197,10 +250,10 @@ static int wait_for_position(struct wf_fd_entry *entry, struct wf_op *op)
 		return 0;
 	int error = 0;
 	while (error == 0) {
-		struct wait wait = {.entry = entry, .mover = op};
-		if (wf_park(wf_park_masks(op->fiber), commit_wait, &wait) != WF_WAKE_OK)
-			unlink_waiter(entry, &wait.waiter);
+		struct wait wait = {.entry = entry, .waiter = {.op = op}};
+		wf_park(wf_park_masks(op->fiber), commit_mover, &wait);
 		wf_lock_acquire(&entry->lock);
+		unlink_mover_locked(entry, &wait.waiter);
 		bool mine = entry->mover == op;
 		bool closing = wf_fd_state_locked(entry) == WF_FD_CLOSING;
 		wf_lock_release(&entry->lock);
@@ -208,7 +261,7 @@ static int wait_for_position(struct wf_fd_entry *entry, struct wf_op *op)
 			return 0;
 		error = closing ? -ECANCELED : wf_interrupted(wf_self(), op->fiber);
 	}
-	wf_fd_leave(op, false);
+	wf_fd_leave(op);
 	return error;
 }
 
@@ -217,35 +270,38 @@ int wf_fd_enter(struct wf_op *op)
 	struct wf_fd_entry *entry = op->entry;
 	int error = entry == NULL ? wf_fd_find(op->fd, &entry) : 0;
 	op->entry = entry;
-	bool releasing;
-	while (error == 0 && !enter(entry, op, &releasing))
+	bool releasing, behind = false;
+	while (error == 0 && !enter(entry, op, &releasing, &behind))
 		error = releasing ? wf_fd_wait_for_release(entry) : -EBADF;
-	if (error == 0 && (op->hints & WF_OP_MOVES) && WF_UNLIKELY(entry->mover != op))
+	if (error == 0 && WF_UNLIKELY(behind))
 		error = wait_for_position(entry, op);
 	return error;
 }
 
-bool wf_fd_leave(struct wf_op *op, bool more)
+bool wf_fd_leave(struct wf_op *op)
 {
 	struct wf_fd_entry *entry = op->entry;
 	if (op->hints & WF_OP_COUNTED) {
 		wf_fd_leave_counted(entry);
 		return false;
 	}
-	/* rlx: a hint. */
-	if (op->code == WF_OP_RECV && (wf_load_rlx32(&entry->dry) != 0) == more)
-		wf_store_rlx32(&entry->dry, !more);
 	wf_lock_acquire(&entry->lock);
 	bool closed = wf_fd_state_locked(entry) == WF_FD_CLOSING;
 	if (closed)
 		wf_and_sc64(&op->fiber->life, ~WF_LIFE_CLOSE); /* C3 */
 	wf_fd_unlist_locked(entry, op);
-	if (entry->mover == op) {
-		entry->mover = NULL;
-		wake_all_locked(entry); /* C6 */
-	}
+	if (entry->mover == op)
+		hand_position_over_locked(entry); /* C6 */
 	wf_lock_release(&entry->lock);
 	return closed;
+}
+
+void wf_fd_note_more(struct wf_op *op, bool more)
+{
+	struct wf_fd_entry *entry = op->entry;
+	/* rlx: a hint. */
+	if ((wf_load_rlx32(&entry->dry) != 0) == more)
+		wf_store_rlx32(&entry->dry, !more);
 }
 
 bool wf_fd_has_more(int fd)

@@ -14,7 +14,8 @@
  *          C4 a poll that selects wait on (watch.c) is listed too; it is a detached operation, and has no fiber.
  *          C5 what ends by itself soon (a read of a regular file) is only counted, by one atomic each at enter and leave; close waits for it.
  *          C6 of the operations that read and move a file's own position one at a time is under way, the others wait while they are listed: the ring
- *             would let two of them begin at the same place. (The system calls have a lock for that.) Of other descriptors nobody waits.
+ *             would let two of them begin at the same place. (The system calls have a lock for that.) It is handed over in the order in which
+ *             they came, by who leaves. Of other descriptors nobody waits.
  * Order    FD-1 (C5) enter adds to the count and sees the state in the same word; close adds to the state and sees the count: all sc RMWs on one
  *               word, so one of the two sees the other. Who leaves last while it is closing takes the lock and wakes the closer.
  * Tests    tests/io/close_test.cc
@@ -26,9 +27,11 @@
 
 /* 0, or -EBADF (closing, negative), -EMFILE (beyond the table), -ENOMEM, or what an interrupted wait for a release returns. */
 int wf_fd_enter(struct wf_op *op);
-/* Returns whether the descriptor was closed under the operation. `more`: the next receive will probably find data at once. */
-bool wf_fd_leave(struct wf_op *op, bool more);
-/* The hint of the last wf_fd_leave. */
+/* Returns whether the descriptor was closed under the operation. */
+bool wf_fd_leave(struct wf_op *op);
+/* A hint, of receives that brought something: will the next one probably find data at once? True where none has: what is no socket
+ * must say so, and not be waited for. Of a listed operation; of a number. */
+void wf_fd_note_more(struct wf_op *op, bool more);
 bool wf_fd_has_more(int fd);
 
 /* Has it offsets, where io_uring would ignore one? WF_FD_FILE too: its operations end by themselves (C5). What it was once is a hint only: the number

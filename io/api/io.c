@@ -61,6 +61,8 @@ static ssize_t transfer_at(enum wf_op_code code, int fd, const void *memory, siz
 		.memory = (void *)memory,
 		.size = size,
 		.offset = (uint64_t)offset};
+	if (wf_self() == NULL)
+		return -EPERM;
 	int error = offset < 0 ? -EINVAL : wf_fd_check_offsets(&op); /* IO1 */
 	return WF_LIKELY(error == 0) ? run(&op) : wf_op_refuse(error);
 }

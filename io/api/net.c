@@ -61,7 +61,8 @@ ssize_t weft_recvmsg(int fd, struct msghdr *message, int flags)
 		op.flags |= MSG_DONTWAIT;
 		return wf_op_run_direct(&op);
 	}
-	op.hints = WF_OP_POLL_FIRST;
+	if (!wf_fd_has_more(fd))
+		op.hints = WF_OP_POLL_FIRST; /* RCV */
 	return wf_op_run_waiting(&op, POLLIN);
 }
 

@@ -123,15 +123,17 @@ static int enter(struct wf_op *op, struct wf_op *second)
 		return error;
 	error = wf_fd_enter(second);
 	if (error != 0 && op->fd >= 0)
-		wf_fd_leave(op, false);
+		wf_fd_leave(op);
 	return error;
 }
 
-static bool leave(struct wf_op *op, struct wf_op *second, bool more)
+static bool leave(struct wf_op *op, struct wf_op *second, int32_t result)
 {
-	bool closed = op->fd >= 0 && wf_fd_leave(op, more);
+	if ((op->code == WF_OP_RECV || op->code == WF_OP_RECVMSG) && result > 0)
+		wf_fd_note_more(op, op->code == WF_OP_RECV && (uint64_t)result == op->size);
+	bool closed = op->fd >= 0 && wf_fd_leave(op);
 	if (second != NULL && second->fd >= 0)
-		closed |= wf_fd_leave(second, false);
+		closed |= wf_fd_leave(second);
 	return closed;
 }
 
@@ -156,8 +158,7 @@ static int32_t run(
 		int32_t result = parts != NULL ? parts(op) : attempt(fiber, op, events);
 		if (from >= 0 && result > 0)
 			wf_fd_moved(op, from, result);
-		bool more = op->code == WF_OP_RECV && result > 0 && (uint64_t)result == op->size;
-		bool closed = leave(op, second, more);
+		bool closed = leave(op, second, result);
 		if (WF_LIKELY(result != -ECANCELED && result != -EINTR))
 			return result; /* P2 */
 		if (closed)
@@ -307,8 +308,7 @@ int32_t wf_op_run_direct(struct wf_op *op)
 	int saved = wf_errno_load();
 	int32_t result = wf_op_perform(op);
 	wf_errno_store(saved);
-	bool more = op->code == WF_OP_RECV && result > 0 && (uint64_t)result == op->size;
-	leave(op, NULL, more);
+	leave(op, NULL, result);
 	return result;
 }
 

@@ -11,8 +11,12 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <netdb.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <weft/weft.h>
@@ -121,6 +125,72 @@ TEST(OffFiber, DescriptorCallsRefuseAndDoNothing)
 	EXPECT_EQ(1, read(pair[0], &byte, 1))
 		<< "the byte, the socket and its directions are still there";
 	EXPECT_EQ(1, write(pair[0], &byte, 1));
+	close(pair[0]);
+	close(pair[1]);
+}
+
+TEST(OffFiber, FileCallsRefuseAndDoNothing)
+{
+	char path[] = "/tmp/weft-off-XXXXXX", byte = 'x';
+	int fd = mkstemp(path), pipes[2];
+	ASSERT_GE(fd, 0);
+	ASSERT_EQ(0, pipe(pipes));
+	ASSERT_EQ(1, write(fd, &byte, 1));
+	iovec part = {&byte, 1};
+	off_t at = 0;
+	struct statx info;
+	siginfo_t child;
+	EXPECT_EQ(-EPERM, weft_pread(fd, &byte, 1, 0));
+	EXPECT_EQ(-EPERM, weft_pread(-1, &byte, 1, -1));
+	EXPECT_EQ(-EPERM, weft_pwrite(fd, "yz", 2, 0));
+	EXPECT_EQ(-EPERM, weft_readv(fd, &part, 1));
+	EXPECT_EQ(-EPERM, weft_writev(fd, &part, 1));
+	EXPECT_EQ(-EPERM, weft_fsync(fd));
+	EXPECT_EQ(-EPERM, weft_fdatasync(fd));
+	EXPECT_EQ(-EPERM, weft_fallocate(fd, 0, 0, 4096));
+	EXPECT_EQ(-EPERM, weft_ftruncate(fd, 0));
+	EXPECT_EQ(-EPERM, weft_statx(fd, "", AT_EMPTY_PATH, STATX_SIZE, &info));
+	EXPECT_EQ(-EPERM, weft_unlinkat(AT_FDCWD, path, 0));
+	EXPECT_EQ(-EPERM, weft_renameat(AT_FDCWD, path, AT_FDCWD, "/tmp/weft-off-no"));
+	EXPECT_EQ(-EPERM, weft_mkdirat(AT_FDCWD, "/tmp/weft-off-no", 0700));
+	EXPECT_EQ(-EPERM, weft_linkat(AT_FDCWD, path, AT_FDCWD, "/tmp/weft-off-no", 0));
+	EXPECT_EQ(-EPERM, weft_symlinkat("x", AT_FDCWD, "/tmp/weft-off-no"));
+	EXPECT_EQ(-EPERM, weft_splice(fd, &at, pipes[1], nullptr, 1, 0));
+	EXPECT_EQ(-EPERM, weft_sendfile(pipes[1], fd, &at, 1));
+	EXPECT_EQ(-EPERM, weft_waitid(P_ALL, 0, &child, WEXITED));
+	EXPECT_EQ(-EPERM, weft_offload(nothing, nullptr, nullptr));
+	struct stat now;
+	EXPECT_EQ(0, fstat(fd, &now));
+	EXPECT_EQ(1, now.st_size) << "nothing was written, cut off or removed";
+	EXPECT_EQ(1u, now.st_nlink);
+	EXPECT_EQ(0, at);
+	EXPECT_NE(0, access("/tmp/weft-off-no", F_OK));
+	unlink(path);
+	for (int one : {fd, pipes[0], pipes[1]})
+		close(one);
+}
+
+TEST(OffFiber, MessageCallsRefuseAndDoNothing)
+{
+	int pair[2];
+	char byte = 'x';
+	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair));
+	ASSERT_EQ(1, write(pair[1], &byte, 1));
+	iovec part = {&byte, 1};
+	msghdr message{};
+	message.msg_iov = &part;
+	message.msg_iovlen = 1;
+	weft_slice slice;
+	addrinfo *list = nullptr;
+	EXPECT_EQ(-EPERM, weft_recvfrom(pair[0], &byte, 1, 0, nullptr, nullptr));
+	EXPECT_EQ(-EPERM, weft_sendto(pair[0], &byte, 1, 0, nullptr, 0));
+	EXPECT_EQ(-EPERM, weft_recvmsg(pair[0], &message, 0));
+	EXPECT_EQ(-EPERM, weft_sendmsg(pair[0], &message, 0));
+	EXPECT_EQ(-EPERM, weft_recv_borrow(pair[0], &slice));
+	EXPECT_EQ(EAI_SYSTEM, weft_getaddrinfo("127.0.0.1", nullptr, nullptr, &list));
+	EXPECT_EQ(EPERM, errno);
+	EXPECT_EQ(1, recv(pair[0], &byte, 1, MSG_DONTWAIT)) << "the byte is still there";
+	EXPECT_EQ(-1, recv(pair[1], &byte, 1, MSG_DONTWAIT)) << "none has come";
 	close(pair[0]);
 	close(pair[1]);
 }

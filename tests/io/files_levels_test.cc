@@ -4,6 +4,7 @@
  * Laws     FL1 a call that failed because of cancellation or deadline has done nothing; one that succeeded has done what it says.
  *          FL2 what has to wait (the open of a FIFO) parks, and ends by its other side, cancellation, deadline, or the close of its directory.
  *          FL3 no descriptor left is an error each time; a ring of four entries carries ten thousand operations.
+ *          FL4 writers that share a file's own position go one at a time, in the order in which they came; who is cancelled meanwhile is passed over.
  */
 #include <atomic>
 
@@ -260,6 +261,40 @@ TEST_P(FilesLevels, TenThousandOperationsThroughARingOfFour)
 					}
 				}));
 		}
+		EXPECT_EQ(0, weft_close(fd));
+		unlink(path.c_str());
+	});
+}
+
+/* FL4. One worker, so that the order of the calls is known. */
+TEST(FilesPosition, WritersTakeTurnsAndTheCancelledArePassedOver)
+{
+	run(config_of({on_epoll() ? 0 : WEFT_RING_DEFER, 1}), [] {
+		std::string path = scratch_path("turns");
+		int fd = fresh_file(path);
+		constexpr int WRITERS = rounds(3000, 500);
+		std::vector<int> order;
+		std::vector<ssize_t> result(WRITERS);
+		Fibers writers;
+		for (int i = 0; i < WRITERS; i++)
+			spawn_into(writers, [&, i] {
+				order.push_back(i);
+				result[static_cast<size_t>(i)] = weft_write(fd, &i, sizeof(i));
+			});
+		weft_yield();
+		for (size_t i = 3; i < writers.size(); i += 7)
+			writers[i]->cancel();
+		writers.clear();
+		std::vector<int> expected, found(WRITERS);
+		for (int i : order) {
+			ssize_t n = result[static_cast<size_t>(i)];
+			EXPECT_TRUE(n == sizeof(i) || (n == -ECANCELED && i % 7 == 3)) << n;
+			if (n == sizeof(i))
+				expected.push_back(i);
+		}
+		ssize_t bytes = pread(fd, found.data(), found.size() * sizeof(int), 0);
+		found.resize(static_cast<size_t>(bytes) / sizeof(int));
+		EXPECT_EQ(expected, found);
 		EXPECT_EQ(0, weft_close(fd));
 		unlink(path.c_str());
 	});

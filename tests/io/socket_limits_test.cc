@@ -218,4 +218,26 @@ TEST_P(SocketLimits, AFullUnixBacklogIsWaitedForWithAndWithoutNonblock)
 	});
 }
 
+/* Each time, and at once: readiness of what is no socket is not waited for. */
+TEST_P(SocketLimits, WhatIsNoSocketSaysSoEachTime)
+{
+	run([] {
+		Pair idle = connect_pair(Link::PIPE);
+		char buf[8];
+		iovec part = {buf, sizeof(buf)};
+		for (int i = 0; i < 3; i++) {
+			msghdr message{};
+			weft_slice slice;
+			message.msg_iov = &part;
+			message.msg_iovlen = 1;
+			weft_deadline(weft_after(PATIENCE));
+			EXPECT_EQ(-ENOTSOCK, weft_recv(idle.in, buf, sizeof(buf), 0));
+			EXPECT_EQ(-ENOTSOCK, weft_recvmsg(idle.in, &message, 0));
+			EXPECT_EQ(-ENOTSOCK, weft_recv_borrow(idle.in, &slice));
+			weft_deadline(WEFT_FOREVER);
+		}
+		close_pair(idle);
+	});
+}
+
 } // namespace
