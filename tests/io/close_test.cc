@@ -324,4 +324,102 @@ TEST_P(Close, UnderTrafficEveryByteIsAccountedFor)
 	});
 }
 
+/* Reads of a file are only counted at its descriptor (C5 of fd.h): the last of them wakes the closer. Late ones find it closed. */
+TEST_P(Close, WaitsForTheReadsOfAFile)
+{
+	run([] {
+		std::string path = scratch_path("counted");
+		unsigned char text[512];
+		fill(text, sizeof(text), 0);
+		int made = open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+		ASSERT_EQ(512, write(made, text, sizeof(text)));
+		close(made);
+		for (int round = 0; round < rounds(300, 60); round++) {
+			int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+			std::atomic<int> begun{0};
+			Fibers readers;
+			for (int r = 0; r < 8; r++)
+				spawn_into(readers, [&] {
+					unsigned char buf[512];
+					begun++;
+					ssize_t n = weft_pread(fd, buf, sizeof(buf), 0);
+					EXPECT_TRUE(n == 512 || n == -EBADF) << n;
+					EXPECT_TRUE(n != 512 || matches(buf, sizeof(buf), 0));
+				});
+			/* In some rounds before all have begun, in others while they wait for the tick. */
+			while (begun < 8 - round % 8)
+				weft_yield();
+			EXPECT_EQ(0, weft_close(fd));
+			readers.clear();
+		}
+		unlink(path.c_str());
+	});
+}
+
+int file_with(const std::string &path, char letter)
+{
+	std::string text(64, letter);
+	int fd = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	EXPECT_EQ(64, pwrite(fd, text.data(), text.size(), 0));
+	return fd;
+}
+
+/* A read that one worker has taken but, being busy, not handed to the kernel: a close on the other waits for it, calls that come
+ * meanwhile find the descriptor closing, and the number's next file is not what it reads. */
+bool close_against_a_read_that_waits(const std::string &old_path, const std::string &new_path)
+{
+	int fd = file_with(old_path, 'o'), reused = -1, closed = 1;
+	std::atomic<unsigned> reader_at{UINT_MAX}, spinner_at{UINT_MAX};
+	std::atomic<bool> over{false};
+	char got = 0;
+	Fiber reader([&] {
+		Fiber spinner([&] {
+			spinner_at = weft_worker_index();
+			weft_ns limit = weft_after(50 * WEFT_MS);
+			while (!over && weft_now() < limit)
+				;
+		});
+		reader_at = weft_worker_index();
+		EXPECT_EQ(1, weft_pread(fd, &got, 1, 0));
+	});
+	while (spinner_at == UINT_MAX)
+		weft_yield();
+	bool met = spinner_at == reader_at && weft_worker_index() != reader_at;
+	Fiber closer([&] {
+		closed = weft_close(fd);
+		reused = file_with(new_path, 'n');
+		over = true;
+	});
+	for (int i = 0; i < 100 && !over; i++)
+		weft_yield();
+	met = met && !over;
+	if (met) {
+		char late;
+		EXPECT_EQ(-EBADF, weft_pread(fd, &late, 1, 0));
+	}
+	reader.join();
+	closer.join();
+	EXPECT_EQ(0, closed);
+	EXPECT_EQ('o', got);
+	EXPECT_EQ(0, weft_close(reused));
+	return met;
+}
+
+TEST(CloseCounted, WaitsForAReadThatABusyWorkerHolds)
+{
+	if (on_epoll())
+		GTEST_SKIP() << "reads of files wait in no ring here";
+	for (unsigned ring : {WEFT_RING_DEFER, WEFT_RING_COOP, WEFT_RING_PLAIN})
+		run(config_of({ring, 2}), [] {
+			std::string old_path = scratch_path("held-old"),
+				    new_path = scratch_path("held-new");
+			int met = 0;
+			for (int round = 0; round < 200 && met < 3; round++)
+				met += close_against_a_read_that_waits(old_path, new_path);
+			EXPECT_EQ(3, met) << "rounds in which the fibers stood as they should";
+			unlink(old_path.c_str());
+			unlink(new_path.c_str());
+		});
+}
+
 } // namespace
