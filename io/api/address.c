@@ -103,6 +103,17 @@ int wf_stream_socket(int family, int flags)
 	return fd;
 }
 
+int wf_socket_error(int fd)
+{
+	int error = 0;
+	socklen_t size = sizeof(error);
+	int saved = wf_errno_load();
+	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0)
+		error = wf_errno_load();
+	wf_errno_store(saved);
+	return -error;
+}
+
 static int bind_and_listen(int fd, const struct sockaddr *at, socklen_t size)
 {
 	int on = 1, error = 0;

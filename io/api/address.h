@@ -31,5 +31,7 @@ int wf_address_parse(const char *text, struct wf_target *out);
 
 /* Opens a stream socket, close-on-exec and with `flags`. Its descriptor, or a negative errno. */
 int wf_stream_socket(int family, int flags);
+/* What has become of a connection that was begun: 0 or a negative errno. */
+int wf_socket_error(int fd);
 
 #endif

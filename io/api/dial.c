@@ -73,18 +73,6 @@ static int connect_now(int fd, const struct addrinfo *to)
 	return error;
 }
 
-/* Of an attempt whose socket has become ready. */
-static int outcome(int fd)
-{
-	int error = 0;
-	socklen_t size = sizeof(error);
-	int saved = wf_errno_load();
-	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0)
-		error = wf_errno_load();
-	wf_errno_store(saved);
-	return -error;
-}
-
 /* Starts the next attempt, or sees it fail. */
 static void try_next(struct race *race)
 {
@@ -133,7 +121,7 @@ static int run(struct race *race)
 		int index = weft_select(
 			race->cases, race->running, race->next < race->count ? due : WEFT_FOREVER);
 		if (index >= 0) {
-			int fd = take(race, (size_t)index), failed = outcome(fd);
+			int fd = take(race, (size_t)index), failed = wf_socket_error(fd);
 			if (failed == 0)
 				return fd;
 			weft_close(fd);

@@ -13,15 +13,9 @@
 
 #include "io/api/fd.h"
 #include "io/api/op.h"
-#include "sched/base/limits.h"
 #include "sched/core/worker.h"
 
 #define OWN_POSITION UINT64_MAX
-
-static size_t clamp(size_t len)
-{
-	return len < WF_IO_BYTES_MAX ? len : WF_IO_BYTES_MAX;
-}
 
 /* The ring says 0 to no bytes, whatever it is; the system call asks the file. */
 static bool asks_for_nothing(const struct wf_op *op)
@@ -69,22 +63,22 @@ static ssize_t transfer_at(enum wf_op_code code, int fd, const void *memory, siz
 
 ssize_t weft_read(int fd, void *buf, size_t len)
 {
-	return transfer(WF_OP_READ, fd, buf, clamp(len));
+	return transfer(WF_OP_READ, fd, buf, wf_io_bytes(len));
 }
 
 ssize_t weft_write(int fd, const void *buf, size_t len)
 {
-	return transfer(WF_OP_WRITE, fd, buf, clamp(len));
+	return transfer(WF_OP_WRITE, fd, buf, wf_io_bytes(len));
 }
 
 ssize_t weft_pread(int fd, void *buf, size_t len, off_t offset)
 {
-	return transfer_at(WF_OP_READ, fd, buf, clamp(len), offset);
+	return transfer_at(WF_OP_READ, fd, buf, wf_io_bytes(len), offset);
 }
 
 ssize_t weft_pwrite(int fd, const void *buf, size_t len, off_t offset)
 {
-	return transfer_at(WF_OP_WRITE, fd, buf, clamp(len), offset);
+	return transfer_at(WF_OP_WRITE, fd, buf, wf_io_bytes(len), offset);
 }
 
 /* The kernel takes the count as unsigned; what readv(2) refuses is refused here. */

@@ -16,23 +16,22 @@
 #include <weft/io.h>
 #include <weft/net.h>
 
+#include "io/api/address.h"
 #include "io/api/fd.h"
 #include "io/api/op.h"
 #include "sched/base/limits.h"
 #include "sched/core/worker.h"
-
-static size_t clamp(size_t len)
-{
-	return len < WF_IO_BYTES_MAX ? len : WF_IO_BYTES_MAX;
-}
 
 /* What the kernel answers at once, whatever else the descriptor is set to. */
 #define NO_WAITING (MSG_DONTWAIT | MSG_ERRQUEUE | MSG_OOB)
 
 ssize_t weft_recv(int fd, void *buf, size_t len, int flags)
 {
-	struct wf_op op = {
-		.code = WF_OP_RECV, .fd = fd, .memory = buf, .size = clamp(len), .flags = (uint32_t)flags};
+	struct wf_op op = {.code = WF_OP_RECV,
+		.fd = fd,
+		.memory = buf,
+		.size = wf_io_bytes(len),
+		.flags = (uint32_t)flags};
 	if (flags & NO_WAITING) {
 		op.flags |= MSG_DONTWAIT;
 		return wf_op_run_direct(&op);
@@ -47,7 +46,7 @@ ssize_t weft_send(int fd, const void *buf, size_t len, int flags)
 	struct wf_op op = {.code = WF_OP_SEND,
 		.fd = fd,
 		.memory = (void *)buf,
-		.size = clamp(len),
+		.size = wf_io_bytes(len),
 		.flags = (uint32_t)flags | MSG_NOSIGNAL | MSG_DONTWAIT}; /* SND */
 	if (flags & MSG_DONTWAIT)
 		return wf_op_run_direct(&op);
@@ -79,7 +78,7 @@ ssize_t weft_sendmsg(int fd, const struct msghdr *message, int flags)
 
 ssize_t weft_recvfrom(int fd, void *buf, size_t len, int flags, struct sockaddr *from, socklen_t *size)
 {
-	struct iovec vector = {.iov_base = buf, .iov_len = clamp(len)};
+	struct iovec vector = {.iov_base = buf, .iov_len = wf_io_bytes(len)};
 	if (from != NULL && size == NULL)
 		return weft_recvmsg(fd, NULL, flags); /* -EFAULT, or what comes before it */
 	struct msghdr message = {.msg_name = from,
@@ -99,7 +98,7 @@ ssize_t weft_sendto(
 		return weft_send(fd, buf, len, flags);
 	if (size > sizeof(struct sockaddr_storage)) /* sendmsg(2) would cut it */
 		return wf_op_refuse(-EINVAL);
-	struct iovec vector = {.iov_base = (void *)buf, .iov_len = clamp(len)};
+	struct iovec vector = {.iov_base = (void *)buf, .iov_len = wf_io_bytes(len)};
 	struct msghdr message = {
 		.msg_name = (void *)to, .msg_namelen = size, .msg_iov = &vector, .msg_iovlen = 1};
 	return weft_sendmsg(fd, &message, flags);
@@ -128,17 +127,6 @@ int weft_accept(int fd, struct sockaddr *addr, socklen_t *len, int flags)
 	return wf_op_run_waiting(&op, POLLIN);
 }
 
-static int32_t connecting_error(int fd)
-{
-	int error = 0;
-	socklen_t size = sizeof(error);
-	int saved = wf_errno_load();
-	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0)
-		error = wf_errno_load();
-	wf_errno_store(saved);
-	return -error;
-}
-
 /* An O_NONBLOCK socket says "in progress", or of a Unix socket that the other side's backlog is full, for which nothing can be waited. */
 static int32_t connect_parts(struct wf_op *op)
 {
@@ -154,7 +142,7 @@ static int32_t connect_parts(struct wf_op *op)
 		return result;
 	struct wf_op poll = {.code = WF_OP_POLL, .fd = op->fd, .flags = POLLOUT};
 	result = wf_op_part(&poll, 0);
-	return result < 0 ? result : connecting_error(op->fd);
+	return result < 0 ? result : wf_socket_error(op->fd);
 }
 
 int weft_connect(int fd, const struct sockaddr *addr, socklen_t len)

@@ -21,8 +21,15 @@
 #include <sys/types.h>
 #include <weft/runtime.h>
 
+#include "sched/base/limits.h"
 #include "sched/base/seam.h"
 #include "sched/core/driver.h"
+
+/* A transfer of one call, as Linux itself bounds it. */
+static inline size_t wf_io_bytes(size_t len)
+{
+	return len < WF_IO_BYTES_MAX ? len : WF_IO_BYTES_MAX;
+}
 
 /* Parks until the operation has completed: its result, or a negative errno. -EPERM off a fiber. */
 int32_t wf_op_run(struct wf_op *op);

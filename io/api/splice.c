@@ -113,7 +113,7 @@ ssize_t weft_splice(int in, off_t *in_offset, int out, off_t *out_offset, size_t
 		.offset = given(in_offset),
 		.fd2 = out,
 		.offset2 = given(out_offset),
-		.size = len < WF_IO_BYTES_MAX ? len : WF_IO_BYTES_MAX,
+		.size = wf_io_bytes(len),
 		.flags = flags};
 	int32_t n = flags & SPLICE_F_NONBLOCK ? wf_op_run_two(&op)
 					      : wf_op_run_parts(&op, splice_parts, true);
@@ -205,7 +205,7 @@ ssize_t weft_sendfile(int out, int in, off_t *offset, size_t count)
 		.memory = buf,
 		.offset = (uint64_t)at,
 		.fd2 = out,
-		.size = count < WF_IO_BYTES_MAX ? count : WF_IO_BYTES_MAX};
+		.size = wf_io_bytes(count)};
 	ssize_t moved = wf_op_run_parts(&op, sendfile_parts, true);
 	wf_free(buf, WF_SENDFILE_BYTES);
 	if (moved > 0 && offset != NULL)

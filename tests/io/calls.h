@@ -2,7 +2,7 @@
 /* calls.h - the same steps through the system calls and through weft, and what each said
  *
  * What     Plain and Weft offer the same calls, with the same results: >= 0 or a negative errno. A scenario is a generic lambda that takes one
- *          of them and a Script; compare() runs it with both and expects the same script, line for line.
+ *          of them and a Script; compare() runs it with both and expects the same script, line for line. Mail: a message with room for everything.
  * Rules    CA1 a scenario never waits: Plain would block its worker. What has to be there is put there first.
  *          CA2 a scenario begins with what it makes itself, and leaves nothing behind.
  */
@@ -292,6 +292,39 @@ inline int count_threads()
 		closedir(dir);
 	return count - 2;
 }
+
+/* A message with room for everything. */
+struct Mail {
+	char name[128], first[8] = {}, second[8] = {};
+	alignas(cmsghdr) char control[256];
+	iovec parts[2];
+	msghdr head = {};
+
+	explicit Mail(size_t first_len = 8, size_t second_len = 8, size_t control_len = 256)
+	{
+		memset(name, 0, sizeof(name));
+		memset(control, 0, sizeof(control));
+		parts[0] = {first, first_len};
+		parts[1] = {second, second_len};
+		head.msg_name = name;
+		head.msg_namelen = sizeof(name);
+		head.msg_iov = parts;
+		head.msg_iovlen = 2;
+		head.msg_control = control;
+		head.msg_controllen = control_len;
+	}
+	Mail(const Mail &) = delete;
+	Mail &operator=(const Mail &) = delete;
+	void tell(Script &say, const std::string &what, long result) const
+	{
+		say(what, result);
+		say("name length", head.msg_namelen);
+		say("control length", static_cast<long>(head.msg_controllen));
+		say("flags", head.msg_flags);
+		say("first", std::string(first, 8));
+		say("second", std::string(second, 8));
+	}
+};
 
 } // namespace io_test
 

@@ -16,39 +16,6 @@ class Rights : public Rings
 };
 IN_EVERY_SETUP(Rights);
 
-/* A message with room for everything. */
-struct Mail {
-	char name[128], first[8] = {}, second[8] = {};
-	alignas(cmsghdr) char control[256];
-	iovec parts[2];
-	msghdr head = {};
-
-	explicit Mail(size_t first_len = 8, size_t second_len = 8, size_t control_len = 256)
-	{
-		memset(name, 0, sizeof(name));
-		memset(control, 0, sizeof(control));
-		parts[0] = {first, first_len};
-		parts[1] = {second, second_len};
-		head.msg_name = name;
-		head.msg_namelen = sizeof(name);
-		head.msg_iov = parts;
-		head.msg_iovlen = 2;
-		head.msg_control = control;
-		head.msg_controllen = control_len;
-	}
-	Mail(const Mail &) = delete;
-	Mail &operator=(const Mail &) = delete;
-	void tell(Script &say, const std::string &what, long result) const
-	{
-		say(what, result);
-		say("name length", head.msg_namelen);
-		say("control length", static_cast<long>(head.msg_controllen));
-		say("flags", head.msg_flags);
-		say("first", std::string(first, 8));
-		say("second", std::string(second, 8));
-	}
-};
-
 bool send_descriptor(int over, const char *text, const std::vector<int> &fds)
 {
 	Mail mail(strlen(text), 0);
