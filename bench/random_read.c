@@ -129,7 +129,7 @@ static void compare(const struct bench_args *args, int file, unsigned depth)
 	}
 	snprintf(text, sizeof(text), "read of 4 KiB, %u in flight", depth);
 	bench_print("random_read", text, "weft", 1, "ns", &fibers);
-	bench_print("random_read", text, "io_uring by hand", 1, "ns", &raw);
+	bench_print("random_read", text, "uring", 1, "ns", &raw);
 }
 
 static void *measure(void *arg)

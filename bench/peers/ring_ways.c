@@ -213,7 +213,7 @@ static void measure_receive(const struct bench_args *args, int tcp)
 		}
 	for (int way = OWN_BUFFER; way <= MULTISHOT; way++) {
 		snprintf(text, sizeof(text), "receive 64 B, %s, %s", tcp ? "TCP" : "Unix", names[way]);
-		bench_print("ring_ways", text, "io_uring", 1, "ns", &series[way]);
+		bench_print("ring_ways", text, "uring", 1, "ns", &series[way]);
 	}
 }
 
@@ -266,9 +266,8 @@ static void measure_accept(const struct bench_args *args)
 			if (rep > 0)
 				bench_add(&series[multishot], ns);
 		}
-	bench_print("ring_ways", "connect, accept and close, one-shot", "io_uring", 1, "ns", &series[0]);
-	bench_print("ring_ways", "connect, accept and close, multishot", "io_uring", 1, "ns",
-		&series[1]);
+	bench_print("ring_ways", "connect, accept and close, one-shot", "uring", 1, "ns", &series[0]);
+	bench_print("ring_ways", "connect, accept and close, multishot", "uring", 1, "ns", &series[1]);
 }
 
 /* Sends and has the other side read it, `bytes` a time, which fit into the socket. */
@@ -324,7 +323,7 @@ static void measure_send(const struct bench_args *args)
 		for (int zero_copy = 0; zero_copy < 2; zero_copy++) {
 			snprintf(text, sizeof(text), "send %zu KiB and read it, %s",
 				sizes[s] / 1024, zero_copy ? "zero copy" : "copied");
-			bench_print("ring_ways", text, "io_uring", 1, "ns", &series[zero_copy]);
+			bench_print("ring_ways", text, "uring", 1, "ns", &series[zero_copy]);
 		}
 	}
 	close(fds[0]);
@@ -368,9 +367,8 @@ static void measure_registered(const struct bench_args *args)
 			if (rep > 0)
 				bench_add(&series[registered], ns);
 		}
-	bench_print("ring_ways", "read 4 KiB, by descriptor", "io_uring", 1, "ns", &series[0]);
-	bench_print("ring_ways", "read 4 KiB, by registered descriptor", "io_uring", 1, "ns",
-		&series[1]);
+	bench_print("ring_ways", "read 4 KiB, by descriptor", "uring", 1, "ns", &series[0]);
+	bench_print("ring_ways", "read 4 KiB, by registered descriptor", "uring", 1, "ns", &series[1]);
 	close(file);
 }
 

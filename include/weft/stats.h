@@ -59,7 +59,7 @@ typedef struct weft_worker_stats {
 
 	/* Operations submitted; ops / enters is the size of a batch. */
 	uint64_t ops;
-	/* io_uring_enter calls. */
+	/* System calls that looked for completions: io_uring_enter, or epoll_pwait2. */
 	uint64_t enters;
 	/* Operations completed, cancelled ones included. */
 	uint64_t completions;
