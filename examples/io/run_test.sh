@@ -248,7 +248,7 @@ test_copy_file() {
 	fails 1 "creating $scratch/no/to: No such file" "$program" "$from" "$scratch/no/to"
 	mkdir "$scratch/folder"
 	fails 1 "renaming to $scratch/folder: " "$program" "$from" "$scratch/folder"
-	fails 1 "copying to $to: File too large" bash -c 'trap "" XFSZ; ulimit -f 100; exec "$@"' - "$program" "$from" "$to"
+	fails 1 "copying to $to: File too large" bash -c 'trap "" XFSZ; ulimit -f 1000; exec "$@"' - "$program" "$from" "$to"
 	cmp "$from" "$to" || fail "a failed copy has changed what was there"
 	[[ ! $(find "$scratch" -name '*.part*') ]] || fail "left behind: $(find "$scratch" -name '*.part*')"
 }
@@ -435,7 +435,7 @@ test_http_get() {
 	fails 1 "Connection timed out" "$program" --seconds 1 -o "$got" "$base/silent"
 	fails 1 "Connection refused" "$program" http://127.0.0.1:1/
 	fails 1 "http_get" "$program" -o "$scratch/no/file" "$base/length"
-	fails 1 "File too large" bash -c 'trap "" XFSZ; ulimit -f 100; exec "$@"' - "$program" -o "$got" "$base/length"
+	fails 1 "File too large" bash -c 'trap "" XFSZ; ulimit -f 1000; exec "$@"' - "$program" -o "$got" "$base/length"
 	expect "$(cat "$got")" precious
 	[[ ! $(find "$scratch" -name '*.part*') ]] || fail "left behind: $(find "$scratch" -name '*.part*')"
 	# Who reads no more is no reason to go on.

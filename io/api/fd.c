@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "io/api/entry.h"
@@ -316,18 +317,19 @@ static uint32_t stamp(const struct wf_worker *w)
 	return (uint32_t)wf_load_rlx64(&w->counter[WF_ENTERS]) << 8 | (w->index & 0xff); /* rlx: its own */
 }
 
-/* 0 and what it is, or a negative errno. */
+/* 0 and what it is, or a negative errno. Another call may close the number meanwhile, which the operation itself finds out; so the
+ * questions are asked below libc, where ThreadSanitizer would take them for a use. */
 static int ask_offsets(struct wf_fd_entry *entry, int fd, enum wf_fd_offsets *offsets)
 {
 	int before = wf_errno_load();
 	struct stat at;
 	int error = 0;
 	*offsets = WF_FD_OTHER;
-	if (fstat(fd, &at) == 0 && (S_ISREG(at.st_mode) || S_ISBLK(at.st_mode)))
+	if (syscall(SYS_fstat, fd, &at) == 0 && (S_ISREG(at.st_mode) || S_ISBLK(at.st_mode)))
 		*offsets = WF_FD_FILE;
 	else if (lseek(fd, 0, SEEK_CUR) < 0)
 		error = -wf_errno_load();
-	else if (pread(fd, NULL, 0, 0) < 0 && wf_errno_load() == ESPIPE)
+	else if (syscall(SYS_pread64, fd, NULL, 0, 0) < 0 && wf_errno_load() == ESPIPE)
 		error = -ESPIPE; /* an eventfd can be sought, and has no offsets */
 	bool first = wf_load_rlx32(&entry->offsets) != *offsets;
 	if (*offsets == WF_FD_FILE && first) /* P5: with O_DIRECT the direct try would wait for the disk */

@@ -273,12 +273,13 @@ TEST(FilesPosition, WritersTakeTurnsAndTheCancelledArePassedOver)
 		std::string path = scratch_path("turns");
 		int fd = fresh_file(path);
 		constexpr int WRITERS = rounds(3000, 500);
-		std::vector<int> order;
+		std::atomic<int> calls{0};
+		std::vector<int> order(WRITERS);
 		std::vector<ssize_t> result(WRITERS);
 		Fibers writers;
 		for (int i = 0; i < WRITERS; i++)
 			spawn_into(writers, [&, i] {
-				order.push_back(i);
+				order[static_cast<size_t>(calls++)] = i;
 				result[static_cast<size_t>(i)] = weft_write(fd, &i, sizeof(i));
 			});
 		weft_yield();
