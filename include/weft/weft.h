@@ -9,6 +9,8 @@
  *   scope.h    fibers that end before the block that started them does
  *   sync.h     mutexes, conditions, semaphores and what else fibers wait for each other with
  *   chan.h     channels, select, tickers
+ *   gen.h      generators: yield, send, throw, close, delegation
+ *   coro.h     symmetric coroutines
  *   io.h       descriptors: read, write, poll, close; begins with the rules of all I/O
  *   stream.h   descriptors with buffers: lines, formatted writes
  *   net.h      sockets, names, listening and dialling
@@ -56,8 +58,10 @@
 #define WEFT_WEFT_H
 
 #include <weft/chan.h>
+#include <weft/coro.h>
 #include <weft/fiber.h>
 #include <weft/fs.h>
+#include <weft/gen.h>
 #include <weft/io.h>
 #include <weft/net.h>
 #include <weft/offload.h>

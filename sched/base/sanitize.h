@@ -49,6 +49,19 @@ static inline void wf_asan_enter(void *fake, const void **bottom, size_t *size)
 {
 	__sanitizer_finish_switch_fiber(fake, bottom, size);
 }
+/* The fake stack of a context that is given up without having ended. */
+static inline void wf_asan_discard(void *fake)
+{
+	const void *bottom;
+	size_t size;
+	void *mine;
+	if (fake == NULL)
+		return;
+	__sanitizer_start_switch_fiber(&mine, __builtin_frame_address(0), 1);
+	__sanitizer_finish_switch_fiber(fake, &bottom, &size);
+	__sanitizer_start_switch_fiber(NULL, bottom, size); /* NULL: it is destroyed */
+	__sanitizer_finish_switch_fiber(mine, NULL, NULL);
+}
 static inline void wf_asan_poison(const void *memory, size_t size)
 {
 	__asan_poison_memory_region(memory, size);
@@ -119,6 +132,11 @@ static inline void wf_tsan_destroy(void *fiber)
 WF_ACROSS_CONTEXTS static inline void wf_tsan_switch(void *fiber)
 {
 	__tsan_switch_to_fiber(fiber, 1);
+}
+/* The same where control is handed over: what was done before is seen. */
+WF_ACROSS_CONTEXTS static inline void wf_tsan_hand_over(void *fiber)
+{
+	__tsan_switch_to_fiber(fiber, 0);
 }
 /* An edge that no atomic shows: a stack or a worker's memory goes from one context to the next. */
 static inline void wf_tsan_acquire(void *address)

@@ -10,6 +10,7 @@
  *          X3 unwinders stop at wf_context_entry: its return address is undefined and the frame pointer zero.
  *          X5 the first switch to a fiber is wf_context_start, every later one wf_context_switch; a fiber ends by returning from its main
  *             function. All three would work with each other, but cost mispredicted returns.
+ *          X6 a switch that is its function's last call, jumped to, comes back to that function's caller: one mispredicted return less.
  *          X4 errno and thread-local addresses do not survive; the caller handles them.
  * Tests    tests/core/context_test.cc, tests/aarch64 (under qemu-user)
  */
@@ -21,6 +22,8 @@
 
 void *wf_context_switch(void **save, void *to, void *value);
 void *wf_context_start(void **save, void *to, void *value);
+/* wf_context_switch for one who returns what the switch returns (X6). */
+int wf_context_leave(void **save, void *to, void *value);
 
 /* Where a main function that returns goes on: a saved stack pointer, and the value its switch returns. */
 struct wf_context_next {

@@ -46,9 +46,13 @@
 	.globl	wf_context_switch
 	.hidden	wf_context_switch
 	.type	wf_context_switch, %function
+	.globl	wf_context_leave
+	.hidden	wf_context_leave
+	.type	wf_context_leave, %function
 	.p2align 4
 /* void *wf_context_switch(void **save (x0), void *to (x1), void *value (x2)) */
 wf_context_switch:
+wf_context_leave:
 	.cfi_startproc
 	hint	#34			/* bti c */
 	LEAVE
@@ -59,6 +63,7 @@ wf_context_switch:
 	ret
 	.cfi_endproc
 	.size	wf_context_switch, . - wf_context_switch
+	.size	wf_context_leave, . - wf_context_leave
 
 	.globl	wf_context_start
 	.hidden	wf_context_start

@@ -58,9 +58,13 @@
 	.globl	wf_context_switch
 	.hidden	wf_context_switch
 	.type	wf_context_switch, @function
+	.globl	wf_context_leave
+	.hidden	wf_context_leave
+	.type	wf_context_leave, @function
 	.p2align 4
 /* void *wf_context_switch(void **save (rdi), void *to (rsi), void *value (rdx)) */
 wf_context_switch:
+wf_context_leave:
 	.cfi_startproc
 	endbr64
 	LEAVE
@@ -68,6 +72,7 @@ wf_context_switch:
 	ret
 	.cfi_endproc
 	.size	wf_context_switch, . - wf_context_switch
+	.size	wf_context_leave, . - wf_context_leave
 
 	.globl	wf_context_start
 	.hidden	wf_context_start

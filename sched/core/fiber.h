@@ -29,6 +29,7 @@
 #include "sched/base/sanitize.h"
 #include "sched/core/context.h"
 #include "sched/core/stack.h"
+#include "sched/core/strand.h"
 #include "sched/core/ticket.h"
 #include "sched/core/timer.h"
 
@@ -105,6 +106,7 @@ struct wf_frame {
 	struct wf_timer timer;	 /* armed while a deadline is set */
 	struct wf_local *locals; /* fiber-local storage, sched/task/local.c */
 	uint32_t local_count;
+	struct wf_host host; /* the generator or coroutine it is in */
 	struct wf_holds holds;
 	void *op;		  /* the engine's operation while parked with WF_PARK_OP */
 	void *asan_fake;	  /* ASan's fake stack while the fiber is away */

@@ -56,6 +56,23 @@ void wf_overflow_check(const struct wf_fiber *fiber)
 	abort();
 }
 
+static void report_strand(const struct wf_fiber *fiber, const struct wf_strand *strand)
+{
+	char who[96] = "a plain thread", line[256];
+	if (fiber != NULL)
+		wf_fiber_describe(fiber, who, sizeof(who));
+	int n = snprintf(line, sizeof(line),
+		"weft: fatal: stack overflow: a generator or coroutine of %s stack=%zu\n", who,
+		wf_stack_usable(strand->stack.pool));
+	wf_log_raw(line, n < (int)sizeof(line) ? (unsigned long)n : sizeof(line) - 1);
+}
+
+void wf_overflow_strand(const struct wf_strand *strand)
+{
+	report_strand(wf_current(), strand);
+	abort();
+}
+
 /* The former handler, or the default action: returning runs the faulting instruction again, and it faults again. */
 static void pass_on(int number, siginfo_t *info, void *context)
 {
@@ -86,9 +103,14 @@ static void on_fault(int number, siginfo_t *info, void *context)
 {
 	int saved = errno;
 	struct wf_fiber *fiber = wf_current();
+	const struct wf_strand *strand = fiber != NULL ? fiber->frame->host.strand : NULL;
 	if (fiber != NULL && info->si_code > 0 &&
-		(wf_stack_is_guard(info->si_addr) || is_below(fiber, info->si_addr)))
-		wf_overflow_report(fiber);
+		(wf_stack_is_guard(info->si_addr) || is_below(fiber, info->si_addr))) {
+		if (strand != NULL)
+			report_strand(fiber, strand);
+		else
+			wf_overflow_report(fiber);
+	}
 	errno = saved;
 	pass_on(number, info, context);
 }

@@ -83,6 +83,8 @@ void wf_overflow_thread_end(struct wf_thread *thread);
 void wf_overflow_report(const struct wf_fiber *fiber); /* the line; async-signal-safe */
 /* For stacks without a guard page: dies with that line when the word at the low end has gone. */
 void wf_overflow_check(const struct wf_fiber *fiber);
+/* The same for a strand whose word has gone: the line, and the end. */
+void wf_overflow_strand(const struct wf_strand *strand) __attribute__((noreturn, cold));
 void wf_fork_install(void);	/* fork.c: once a process */
 bool wf_fork_in_child(void);	/* of a process that had a runtime */
 void wf_overflow_install(void); /* first runtime */

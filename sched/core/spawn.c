@@ -14,6 +14,7 @@
 WF_OWNER_CODE_BEGIN
 
 wf_aptr wf_local_end;
+wf_aptr wf_coro_end;
 wf_aptr wf_scope_calls;
 
 #define ATTR_FLAGS (WEFT_PINNED | WEFT_FP_ENV | WEFT_SMALL)
@@ -191,6 +192,11 @@ struct wf_fiber *wf_fiber_end(struct wf_fiber *fiber, void *result)
 	void (*local_end)(struct wf_frame *) = (void (*)(struct wf_frame *))wf_load_acqp(&wf_local_end);
 	if (fiber->frame->locals != NULL && local_end != NULL)
 		local_end(fiber->frame); /* may park */
+	if (WF_UNLIKELY(fiber->frame->host.main != NULL)) {
+		void (*coro_end)(struct wf_host *) =
+			(void (*)(struct wf_host *))wf_load_acqp(&wf_coro_end);
+		coro_end(&fiber->frame->host);
+	}
 	struct wf_worker *w = wf_self();
 	if (WF_UNLIKELY(w == NULL))
 		wf_fatal("the child of a fork returned from its fiber's function: it must exec or _exit");

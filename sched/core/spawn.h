@@ -17,6 +17,9 @@ struct wf_fiber *wf_fiber_end(struct wf_fiber *fiber, void *result);
 /* Runs the destructors of fiber-local storage on the ending fiber; set by sched/task/local.c when a first key exists. */
 extern wf_aptr wf_local_end; /* void (*)(struct wf_frame *) */
 
+/* Lets go of the ending fiber's main coroutine; set by sched/task/coro.c when a first one exists. */
+extern wf_aptr wf_coro_end; /* void (*)(struct wf_host *) */
+
 /* A scope's child: its function is kept as a weft_fn, and called as what it is. */
 typedef int (*wf_child_fn)(void *arg);
 static inline weft_fn wf_of_child(wf_child_fn fn)

@@ -333,22 +333,31 @@ static void cache_return(struct wf_stack_cache *cache, struct pool *p, uint32_t 
 	wf_lock_release(&p->lock);
 }
 
+static char *slot_of(const struct wf_stack *stack)
+{
+	return stack->pool == POOL_SMALL ? stack->low : stack->low - PAGE;
+}
+
+void wf_stack_give_sized(struct wf_stack *stack)
+{
+	struct pool *p = &pools[stack->pool];
+	wf_asan_unpoison(stack->low, wf_stack_usable(stack->pool) + PAGE);
+	wf_lock_acquire(&p->lock);
+	push_locked(p, slot_of(stack));
+	wf_lock_release(&p->lock);
+}
+
 void wf_stack_give(struct wf_worker *w, struct wf_stack *stack)
 {
 	struct wf_stack_cache *cache = &w->stacks;
-	uint32_t pool = stack->pool;
-	char *slot = pool == POOL_SMALL ? stack->low : stack->low - PAGE;
-	struct pool *p = &pools[pool];
-	wf_asan_unpoison(stack->low, wf_stack_usable(pool) + PAGE);
-	if (pool == w->rt->stack_pool) {
-		if (cache->count == WF_STACK_CACHE)
-			cache_return(cache, p, WF_STACK_CACHE / 2); /* the warmest stay */
-		keep_warm(cache, slot);
+	if (stack->pool != w->rt->stack_pool) {
+		wf_stack_give_sized(stack);
 		return;
 	}
-	wf_lock_acquire(&p->lock);
-	push_locked(p, slot);
-	wf_lock_release(&p->lock);
+	wf_asan_unpoison(stack->low, wf_stack_usable(stack->pool) + PAGE);
+	if (cache->count == WF_STACK_CACHE)
+		cache_return(cache, &pools[stack->pool], WF_STACK_CACHE / 2); /* the warmest stay */
+	keep_warm(cache, slot_of(stack));
 }
 
 void wf_stack_cache_flush(struct wf_worker *w)

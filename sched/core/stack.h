@@ -62,6 +62,8 @@ void wf_stack_take(struct wf_worker *w, struct wf_stack *stack);
 int wf_stack_take_sized(uint32_t pool, struct wf_stack *stack);
 /* The stack of an ended fiber; the caller runs on another one. */
 void wf_stack_give(struct wf_worker *w, struct wf_stack *stack);
+/* The same from a thread without a worker: to the pool it came from. */
+void wf_stack_give_sized(struct wf_stack *stack);
 
 /* Gives the worker's cache back to the pool. */
 void wf_stack_cache_flush(struct wf_worker *w);

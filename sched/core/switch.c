@@ -13,6 +13,7 @@
 #include "sched/base/sanitize.h"
 #include "sched/core/runtime.h"
 #include "sched/core/spawn.h"
+#include "sched/core/strand.h"
 
 WF_OWNER_CODE_BEGIN
 
@@ -21,19 +22,42 @@ static bool is_small(const struct wf_fiber *fiber)
 	return (fiber->flags & WEFT_SMALL) != 0;
 }
 
+/* A fiber goes on where it stood: perhaps on a strand. */
+#ifdef WF_ASAN
+static void announce_fiber(const struct wf_fiber *to, void **keep)
+{
+	const struct wf_strand *strand = to->frame->host.strand;
+	if (strand != NULL)
+		wf_asan_leave(keep, strand->bottom, strand->bytes);
+	else
+		wf_asan_leave(keep, to->stack.low,
+			(size_t)((char *)wf_stack_frame(&to->stack) - to->stack.low));
+}
+#endif
+
+static void *tsan_context(const struct wf_fiber *fiber)
+{
+#ifdef WF_TSAN
+	const struct wf_strand *strand = fiber->frame->host.strand;
+	return strand != NULL ? strand->tsan : wf_fiber_tsan(fiber);
+#else
+	(void)fiber;
+	return NULL;
+#endif
+}
+
 /* Tells ASan where the next stack lies. `keep`: where this one's fake stack is kept, NULL when it ends. */
 WF_ACROSS_CONTEXTS static void announce_stack(struct wf_worker *w, struct wf_fiber *to, void **keep)
 {
 #ifdef WF_ASAN
 	if (to != NULL)
-		wf_asan_leave(keep, to->stack.low,
-			(size_t)((char *)wf_stack_frame(&to->stack) - to->stack.low));
+		announce_fiber(to, keep);
 	else
 		wf_asan_leave(keep, w->thread->stack_bottom, w->thread->stack_bytes);
 #else
 	(void)keep;
 #endif
-	wf_tsan_switch(to != NULL ? wf_fiber_tsan(to) : w->thread->tsan);
+	wf_tsan_switch(to != NULL ? tsan_context(to) : w->thread->tsan);
 }
 
 /* Before any switch to `to` (NULL: the scheduler): it becomes current. */
@@ -152,7 +176,7 @@ WF_ACROSS_CONTEXTS static void commit_as_worker(struct wf_worker *w, const struc
 	wf_tsan_switch(w->thread->tsan);
 	wf_tsan_acquire(&after->fiber->word);
 	commit_park(w, after);
-	wf_tsan_switch(w->current != NULL ? wf_fiber_tsan(w->current) : w->thread->tsan);
+	wf_tsan_switch(w->current != NULL ? tsan_context(w->current) : w->thread->tsan);
 }
 
 void wf_arrive(struct wf_worker *w)
@@ -201,6 +225,7 @@ void wf_fiber_prepare(struct wf_worker *w, struct wf_fiber *fiber)
 	memset(&frame->timer, 0, sizeof(frame->timer));
 	frame->locals = NULL;
 	frame->local_count = 0;
+	frame->host = (struct wf_host){0};
 	frame->op = NULL;
 	frame->asan_fake = NULL;
 	frame->fp = wf_fp_default;
@@ -262,6 +287,70 @@ WF_ACROSS_CONTEXTS struct wf_context_next wf_fiber_main(void *value)
 	wf_tsan_release(w); /* the runtime's end frees what fibers used */
 	announce_stack(w, w->current, NULL);
 	return next;
+}
+
+/* Before `from` is left for `to`; `keep`: where `from`'s fake stack is kept, NULL when it ends. */
+WF_ACROSS_CONTEXTS static void *leave_strand(
+	struct wf_host *host, struct wf_strand *from, struct wf_strand *to, bool ends)
+{
+	if (WF_UNLIKELY(from->canary && !wf_stack_canary_intact(&from->stack)))
+		wf_overflow_strand(from);
+	host->strand = to == &host->own ? NULL : to;
+	to->fresh = false;
+#ifdef WF_ASAN
+	wf_asan_leave(ends ? NULL : &from->asan_fake, to->bottom, to->bytes);
+#endif
+#ifdef WF_TSAN
+	if (from->stack.low == NULL)
+		from->tsan = wf_tsan_self();
+	wf_tsan_hand_over(to->tsan);
+#endif
+	(void)ends;
+	return to->sp;
+}
+
+/* `came_from`: where control was before. Only now is it known where a host's own stack lies. */
+WF_ACROSS_CONTEXTS static void enter_strand(struct wf_strand *strand, struct wf_strand *came_from)
+{
+#ifdef WF_ASAN
+	wf_asan_enter(strand->asan_fake, &came_from->bottom, &came_from->bytes);
+#endif
+	(void)strand, (void)came_from;
+}
+
+/* What the switch returns on `to`. The sanitizers have something to do there, so it is not the function's last call. */
+static void *arrival(const struct wf_strand *to, struct wf_strand *from)
+{
+	return WF_STACK_SCALE > 1 ? (void *)from : (void *)(intptr_t)to->code;
+}
+
+WF_ACROSS_CONTEXTS void wf_strand_switch(struct wf_host *host, struct wf_strand *to)
+{
+	struct wf_strand *from = wf_host_strand(host);
+	bool fresh = to->fresh;
+	void *sp = leave_strand(host, from, to, false);
+	/* X5 of context.h. */
+	struct wf_strand *came_from = fresh ? wf_context_start(&from->sp, sp, arrival(to, from))
+					    : wf_context_switch(&from->sp, sp, arrival(to, from));
+	enter_strand(from, came_from);
+}
+
+WF_ACROSS_CONTEXTS int wf_strand_leave(struct wf_host *host, struct wf_strand *to)
+{
+	struct wf_strand *from = wf_host_strand(host);
+	if (WF_STACK_SCALE > 1) {
+		wf_strand_switch(host, to);
+		return from->code;
+	}
+	return wf_context_leave(&from->sp, leave_strand(host, from, to, false), NULL); /* X6 */
+}
+
+WF_ACROSS_CONTEXTS struct wf_context_next wf_strand_main(void *came_from)
+{
+	struct wf_strand *self = wf_host()->strand;
+	enter_strand(self, came_from);
+	struct wf_strand *to = self->entry(self);
+	return (struct wf_context_next){.sp = leave_strand(wf_host(), self, to, true), .value = self};
 }
 
 WF_OWNER_CODE_END
