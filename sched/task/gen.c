@@ -147,12 +147,18 @@ static struct wf_gen_out run(struct call *call, struct weft_gen *gen, struct wf_
 	return gen->out;
 }
 
-/* M1: `gen` has been closed, or its closing failed; its delegator, next to be closed, finds WEFT_GEN_EXIT or the error. */
-static void close_next(struct call *call, struct weft_gen *gen, struct wf_gen_out *in)
+/* M1. For what is not a body, every error is one. */
+static bool closed_well(const struct weft_gen *gen, int code)
+{
+	return code == 0 || (code == WEFT_GEN_EXIT && !gen->iterable);
+}
+
+/* `gen` is next to be closed; it finds WEFT_GEN_EXIT, or the error that closing what it delegated to has come to (`in`). */
+static void close_next(struct call *call, struct weft_gen *gen, bool well, struct wf_gen_out *in)
 {
 	bool arrived = gen == call->root && !call->closes;
 	call->target = arrived ? NULL : gen;
-	if (in->code == 0 || in->code == WEFT_GEN_EXIT)
+	if (well)
 		*in = (struct wf_gen_out){.code = WEFT_GEN_EXIT, .value = arrived ? call->payload : NULL};
 }
 
@@ -160,7 +166,7 @@ static void close_next(struct call *call, struct weft_gen *gen, struct wf_gen_ou
 static int finish(struct call *call, struct wf_gen_out end, void **out)
 {
 	struct weft_gen *root = call->root;
-	bool closed = call->target == root && (end.code == 0 || end.code == WEFT_GEN_EXIT);
+	bool closed = call->target == root && closed_well(root, end.code);
 	if (closed)
 		end = (struct wf_gen_out){.why = end.why};
 	if (end.why == WF_GEN_PASSES) {
@@ -193,7 +199,7 @@ static int drive(struct call *call, struct weft_gen *gen, struct wf_gen_out got,
 			}
 			gen = wf_chain_cut(call->target, gen);
 			got = (struct wf_gen_out){.code = -EPROTO};
-			close_next(call, gen, &got);
+			close_next(call, gen, false, &got);
 			break;
 		case WF_GEN_DELEGATES:
 			got = (struct wf_gen_out){.code = wf_chain_delegate(gen, got.value, &reached)};
@@ -206,14 +212,14 @@ static int drive(struct call *call, struct weft_gen *gen, struct wf_gen_out got,
 		case WF_GEN_PASSES:
 			if (gen == call->root)
 				return finish(call, got, out);
-			bool was_target = gen == call->target;
+			bool was_target = gen == call->target, well = closed_well(gen, got.code);
 			if (got.why == WF_GEN_ENDS) {
-				gen->error = was_target && got.code == WEFT_GEN_EXIT ? 0 : got.code;
+				gen->error = was_target && well ? 0 : got.code;
 				gen->error_payload = gen->error < 0 ? got.value : NULL;
 			}
 			gen = wf_chain_leave(gen, got.why == WF_GEN_ENDS, true);
 			if (was_target)
-				close_next(call, gen, &got);
+				close_next(call, gen, well, &got);
 			break;
 		}
 	}
@@ -252,7 +258,7 @@ static int operate(struct weft_gen *gen, int code, void *value, bool closes, voi
 	struct call call = {.host = wf_host(), .root = gen, .closes = closes, .payload = value};
 	if (code == WEFT_GEN_EXIT) {
 		in = (struct wf_gen_out){.code = reached.code}; /* what closing the one below has come to */
-		close_next(&call, first, &in);
+		close_next(&call, first, reached.code == 0, &in);
 	} else if (reached.alone && (reached.code < 0 || code == 0)) {
 		in = (struct wf_gen_out){.code = reached.code};
 	}
@@ -357,9 +363,12 @@ int weft_gen_send(weft_gen *gen, void *value, void **out)
 int weft_gen_throw(weft_gen *gen, int error, void *payload, void **out)
 {
 	void *unwanted;
+	if (out == NULL)
+		out = &unwanted;
+	*out = NULL;
 	if (gen == NULL || error >= 0)
 		return -EINVAL;
-	return operate(gen, error, payload, false, out != NULL ? out : &unwanted);
+	return operate(gen, error, payload, false, out);
 }
 
 int weft_gen_close(weft_gen *gen)
@@ -412,9 +421,11 @@ int weft_gen_yield(void *value, void **sent)
 {
 	struct wf_host *host = wf_host();
 	struct weft_gen *gen = host->gen;
-	if (gen == NULL || gen->iterable)
-		return -EPERM;
-	return give_back(gen, host, WF_GEN_YIELDS, value, sent);
+	if (WF_LIKELY(gen != NULL && !gen->iterable))
+		return give_back(gen, host, WF_GEN_YIELDS, value, sent);
+	if (sent != NULL)
+		*sent = NULL;
+	return -EPERM;
 }
 
 #ifdef WF_DEBUG
