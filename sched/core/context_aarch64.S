@@ -46,13 +46,9 @@
 	.globl	wf_context_switch
 	.hidden	wf_context_switch
 	.type	wf_context_switch, %function
-	.globl	wf_context_leave
-	.hidden	wf_context_leave
-	.type	wf_context_leave, %function
 	.p2align 4
 /* void *wf_context_switch(void **save (x0), void *to (x1), void *value (x2)) */
 wf_context_switch:
-wf_context_leave:
 	.cfi_startproc
 	hint	#34			/* bti c */
 	LEAVE
@@ -63,14 +59,18 @@ wf_context_leave:
 	ret
 	.cfi_endproc
 	.size	wf_context_switch, . - wf_context_switch
-	.size	wf_context_leave, . - wf_context_leave
 
 	.globl	wf_context_start
 	.hidden	wf_context_start
 	.type	wf_context_start, %function
+	.globl	wf_context_resume
+	.hidden	wf_context_resume
+	.type	wf_context_resume, %function
 	.p2align 4
-/* void *wf_context_start(void **save (x0), void *to (x1), void *value (x2)) */
+/* void *wf_context_start(void **save (x0), void *to (x1), void *value (x2))
+ * int wf_context_resume(void **save (x0), void *to (x1), int value (w2)) */
 wf_context_start:
+wf_context_resume:
 	.cfi_startproc
 	hint	#34			/* bti c */
 	LEAVE
@@ -81,6 +81,43 @@ wf_context_start:
 	br	x30
 	.cfi_endproc
 	.size	wf_context_start, . - wf_context_start
+	.size	wf_context_resume, . - wf_context_resume
+
+	.globl	wf_context_hand_back
+	.hidden	wf_context_hand_back
+	.type	wf_context_hand_back, %function
+	.p2align 4
+/* int wf_context_hand_back(void **save (x0), void *to (x1), int value (w2), uint32_t *word (x3), uint32_t mark (w4)) */
+wf_context_hand_back:
+	.cfi_startproc
+	hint	#34			/* bti c */
+	LEAVE
+	stlr	w4, [x3]
+	ARRIVE
+	.cfi_adjust_cfa_offset -160
+	.cfi_restore x29
+	.cfi_restore x30
+	br	x30
+	.cfi_endproc
+	.size	wf_context_hand_back, . - wf_context_hand_back
+
+	.globl	wf_context_call
+	.hidden	wf_context_call
+	.type	wf_context_call, %function
+	.p2align 4
+/* int wf_context_call(void **save (x0), void *to (x1), struct wf_context_call *call (x2)) */
+wf_context_call:
+	.cfi_startproc
+	hint	#34			/* bti c */
+	LEAVE
+	ARRIVE
+	.cfi_adjust_cfa_offset -160
+	.cfi_restore x29
+	.cfi_restore x30
+	ldr	x16, [x0]
+	br	x16
+	.cfi_endproc
+	.size	wf_context_call, . - wf_context_call
 
 	.globl	wf_context_entry
 	.hidden	wf_context_entry

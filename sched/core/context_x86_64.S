@@ -58,13 +58,9 @@
 	.globl	wf_context_switch
 	.hidden	wf_context_switch
 	.type	wf_context_switch, @function
-	.globl	wf_context_leave
-	.hidden	wf_context_leave
-	.type	wf_context_leave, @function
 	.p2align 4
 /* void *wf_context_switch(void **save (rdi), void *to (rsi), void *value (rdx)) */
 wf_context_switch:
-wf_context_leave:
 	.cfi_startproc
 	endbr64
 	LEAVE
@@ -72,14 +68,18 @@ wf_context_leave:
 	ret
 	.cfi_endproc
 	.size	wf_context_switch, . - wf_context_switch
-	.size	wf_context_leave, . - wf_context_leave
 
 	.globl	wf_context_start
 	.hidden	wf_context_start
 	.type	wf_context_start, @function
+	.globl	wf_context_resume
+	.hidden	wf_context_resume
+	.type	wf_context_resume, @function
 	.p2align 4
-/* void *wf_context_start(void **save (rdi), void *to (rsi), void *value (rdx)) */
+/* void *wf_context_start(void **save (rdi), void *to (rsi), void *value (rdx))
+ * int wf_context_resume(void **save (rdi), void *to (rsi), int value (edx)) */
 wf_context_start:
+wf_context_resume:
 	.cfi_startproc
 	endbr64
 	LEAVE
@@ -90,6 +90,40 @@ wf_context_start:
 	notrack jmp *%rcx
 	.cfi_endproc
 	.size	wf_context_start, . - wf_context_start
+	.size	wf_context_resume, . - wf_context_resume
+
+	.globl	wf_context_hand_back
+	.hidden	wf_context_hand_back
+	.type	wf_context_hand_back, @function
+	.p2align 4
+/* int wf_context_hand_back(void **save (rdi), void *to (rsi), int value (edx), uint32_t *word (rcx), uint32_t mark (r8d)) */
+wf_context_hand_back:
+	.cfi_startproc
+	endbr64
+	LEAVE
+	movl	%r8d, (%rcx)
+	ARRIVE
+	popq	%rcx
+	.cfi_adjust_cfa_offset -8
+	.cfi_register %rip, %rcx
+	notrack jmp *%rcx
+	.cfi_endproc
+	.size	wf_context_hand_back, . - wf_context_hand_back
+
+	.globl	wf_context_call
+	.hidden	wf_context_call
+	.type	wf_context_call, @function
+	.p2align 4
+/* int wf_context_call(void **save (rdi), void *to (rsi), struct wf_context_call *call (rdx)) */
+wf_context_call:
+	.cfi_startproc
+	endbr64
+	LEAVE
+	ARRIVE
+	movq	%rax, %rdi
+	jmp	*(%rax)
+	.cfi_endproc
+	.size	wf_context_call, . - wf_context_call
 
 	.globl	wf_context_entry
 	.hidden	wf_context_entry

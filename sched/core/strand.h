@@ -31,7 +31,6 @@ struct wf_strand {
 	void *sp; /* valid while nobody is on it */
 	wf_strand_fn entry;
 	struct wf_stack stack; /* low NULL: a host's own */
-	int code;	       /* what wf_strand_leave on it returns: whoever resumes it says so */
 	bool fresh;	       /* not entered yet */
 	bool canary; /* no guard: the word at its low end is checked whenever it is left */
 #ifdef WF_ASAN
@@ -70,10 +69,20 @@ static inline struct wf_strand *wf_host_strand(struct wf_host *host)
 	return host->strand != NULL ? host->strand : &host->own;
 }
 
-/* switch.c: the caller's strand is left, `to` goes on. Returns when somebody, perhaps on another host, switches back. */
-void wf_strand_switch(struct wf_host *host, struct wf_strand *to);
-/* The same as a function's last call; returns the strand's `code`. */
-int wf_strand_leave(struct wf_host *host, struct wf_strand *to);
+/* switch.c: the caller's strand is left, `to` goes on. Returns when somebody, perhaps on another host, switches back. If `to` was left by
+ * wf_strand_step_back, that returns `value`. */
+void wf_strand_switch(struct wf_host *host, struct wf_strand *to, int value);
+
+/* X6 of context.h: three switches for generators, each its function's last call. Not in the sanitizers' builds (WF_STRANDS_STEP): they have
+ * something to do on arrival. */
+#define WF_STRANDS_STEP (WF_STACK_SCALE == 1)
+/* To a strand that was left by one of the other two. Returns what these are given, once it comes back. */
+int wf_strand_step(struct wf_host *host, struct wf_strand *to);
+/* Back to who stepped here, whose wf_strand_step returns `value`; *word is `mark` once this strand has been left. Returns 0. */
+int wf_strand_step_back(
+	struct wf_host *host, struct wf_strand *to, int value, wf_a32 *word, uint32_t mark);
+/* The same, but call->fn(call) runs there first; what it returns, wf_strand_step does. */
+int wf_strand_step_call(struct wf_host *host, struct wf_strand *to, struct wf_context_call *call);
 struct wf_context_next wf_strand_main(void *came_from);
 
 #endif

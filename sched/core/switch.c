@@ -318,31 +318,35 @@ WF_ACROSS_CONTEXTS static void enter_strand(struct wf_strand *strand, struct wf_
 	(void)strand, (void)came_from;
 }
 
-/* What the switch returns on `to`. The sanitizers have something to do there, so it is not the function's last call. */
-static void *arrival(const struct wf_strand *to, struct wf_strand *from)
-{
-	return WF_STACK_SCALE > 1 ? (void *)from : (void *)(intptr_t)to->code;
-}
-
-WF_ACROSS_CONTEXTS void wf_strand_switch(struct wf_host *host, struct wf_strand *to)
+WF_ACROSS_CONTEXTS void wf_strand_switch(struct wf_host *host, struct wf_strand *to, int value)
 {
 	struct wf_strand *from = wf_host_strand(host);
 	bool fresh = to->fresh;
 	void *sp = leave_strand(host, from, to, false);
 	/* X5 of context.h. */
-	struct wf_strand *came_from = fresh ? wf_context_start(&from->sp, sp, arrival(to, from))
-					    : wf_context_switch(&from->sp, sp, arrival(to, from));
+	void *carried = WF_STRANDS_STEP ? (void *)(intptr_t)value : from;
+	struct wf_strand *came_from = fresh ? wf_context_start(&from->sp, sp, carried)
+					    : wf_context_switch(&from->sp, sp, carried);
 	enter_strand(from, came_from);
 }
 
-WF_ACROSS_CONTEXTS int wf_strand_leave(struct wf_host *host, struct wf_strand *to)
+int wf_strand_step(struct wf_host *host, struct wf_strand *to)
 {
 	struct wf_strand *from = wf_host_strand(host);
-	if (WF_STACK_SCALE > 1) {
-		wf_strand_switch(host, to);
-		return from->code;
-	}
-	return wf_context_leave(&from->sp, leave_strand(host, from, to, false), NULL); /* X6 */
+	return wf_context_resume(&from->sp, leave_strand(host, from, to, false), 0);
+}
+
+int wf_strand_step_back(struct wf_host *host, struct wf_strand *to, int value, wf_a32 *word, uint32_t mark)
+{
+	struct wf_strand *from = host->strand;
+	/* Release: the strand's contents (GE-1 of sched/task/gen.h). */
+	return wf_context_hand_back(&from->sp, leave_strand(host, from, to, false), value, &word->v, mark);
+}
+
+int wf_strand_step_call(struct wf_host *host, struct wf_strand *to, struct wf_context_call *call)
+{
+	struct wf_strand *from = host->strand;
+	return wf_context_call(&from->sp, leave_strand(host, from, to, false), call);
 }
 
 WF_ACROSS_CONTEXTS struct wf_context_next wf_strand_main(void *came_from)

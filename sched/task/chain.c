@@ -76,6 +76,14 @@ static struct wf_chain *lock_chain(struct weft_gen *gen)
 	}
 }
 
+/* From which place on the chain runs. G2: what an idle leaf's chain says is left from a call that is over. */
+static uint64_t runs_from(const struct wf_chain *chain)
+{
+	uint32_t state = state_of(chain->leaf);
+	bool idle = state == WEFT_GEN_SUSPENDED || state == WEFT_GEN_CREATED;
+	return idle ? WF_CHAIN_IDLE : chain->from;
+}
+
 /* A generator that is in no chain and has a spare becomes the top and leaf of it, under its lock. */
 static struct wf_chain *open_chain(struct weft_gen *gen)
 {
@@ -94,6 +102,7 @@ static void split_locked(struct wf_chain *chain, struct weft_gen *gen)
 {
 	struct weft_gen *leaf = chain->leaf;
 	struct wf_chain *own = NULL;
+	uint64_t from = runs_from(chain);
 	chain->leaf = gen->up;
 	if (leaf != gen || state_of(gen) == WF_GEN_DELEGATING) {
 		own = gen->spare; /* G4 */
@@ -102,8 +111,7 @@ static void split_locked(struct wf_chain *chain, struct weft_gen *gen)
 		/* Nobody knows it yet, but somebody may still be letting it go (G3). */
 		wf_lock_acquire(&own->lock);
 		own->leaf = leaf;
-		own->from = chain->from != WF_CHAIN_IDLE && chain->from >= gen->place ? chain->from
-										      : WF_CHAIN_IDLE;
+		own->from = from >= gen->place ? from : WF_CHAIN_IDLE;
 	}
 	for (struct weft_gen *member = leaf;; member = member->up) {
 		set_chain(member, own);
@@ -134,7 +142,8 @@ static void reach_alone(struct wf_chain *chain, struct weft_gen *leaf, int code,
 {
 	struct weft_gen *sub = end_delegation_locked(chain, leaf);
 	wf_lock_release(&chain->lock);
-	*reached = (struct wf_reached){.gen = leaf, .alone = true, .code = code};
+	bool no_send = sub->iterable && sub->iter.send == NULL;
+	*reached = (struct wf_reached){.gen = leaf, .alone = true, .no_send = no_send, .code = code};
 	wf_gen_unref(sub);
 }
 
@@ -192,11 +201,12 @@ static enum mark mark(struct weft_gen *gen, struct wf_reached *reached, struct w
 	}
 	if (chain == NULL) /* G6 */
 		return BUSY;
-	if (chain->from <= gen->place) {
+	uint64_t from = runs_from(chain);
+	if (from <= gen->place) {
 		wf_lock_release(&chain->lock);
 		return BUSY;
 	}
-	if (chain->from != WF_CHAIN_IDLE) {
+	if (from != WF_CHAIN_IDLE) {
 		reach_above_running(chain, gen, reached);
 		return REACHED;
 	}
@@ -212,10 +222,8 @@ static void split_off(struct weft_gen *gen)
 	if (chain == NULL)
 		return;
 	if (gen->up != NULL) {
-		uint64_t from = chain->from;
 		split_locked(chain, gen);
-		if (from != WF_CHAIN_IDLE && from >= gen->place)
-			chain->from = WF_CHAIN_IDLE;
+		chain->from = WF_CHAIN_IDLE;
 	}
 	wf_lock_release(&chain->lock);
 }
@@ -289,9 +297,10 @@ enum wf_claim wf_chain_claim(struct weft_gen *gen, struct wf_reached *reached)
 			return WF_CLAIM_BUSY;
 		if (state != WF_GEN_DELEGATING) {
 			*reached = (struct wf_reached){.gen = gen};
-			if (WF_LIKELY(take(gen, state)))
-				return WF_CLAIM_OK;
-			continue;
+			if (!take(gen, state))
+				continue;
+			wf_chain_called(gen);
+			return WF_CLAIM_OK;
 		}
 		switch (mark(gen, reached, &chain)) {
 		case MARKED:
@@ -316,7 +325,7 @@ int wf_chain_delegate(struct weft_gen *gen, struct weft_gen *sub, struct wf_reac
 	struct wf_chain *chain = lock_chain(gen);
 	if (chain == NULL)
 		chain = open_chain(gen);
-	wf_add_acq_rel32(&sub->references, 1);
+	wf_add_acq_rel32(&sub->references, 1); /* GE-3 */
 	gen->sub = sub;
 	if (chain->from > gen->place)
 		chain->from = gen->place;
@@ -325,14 +334,18 @@ int wf_chain_delegate(struct weft_gen *gen, struct weft_gen *sub, struct wf_reac
 	return 0;
 }
 
-void wf_chain_suspend(struct weft_gen *leaf)
+void wf_chain_called(struct weft_gen *leaf)
 {
 	struct wf_chain *chain = lock_chain(leaf);
-	if (chain != NULL)
-		chain->from = WF_CHAIN_IDLE;
+	if (WF_LIKELY(chain == NULL))
+		return;
+	chain->from = WF_CHAIN_IDLE;
+	wf_lock_release(&chain->lock);
+}
+
+void wf_chain_suspend(struct weft_gen *leaf)
+{
 	set_state(leaf, wf_gen_idle_state(leaf));
-	if (chain != NULL)
-		wf_lock_release(&chain->lock);
 }
 
 struct weft_gen *wf_chain_leave(struct weft_gen *leaf, bool ended, bool called)
@@ -378,6 +391,7 @@ void wf_chain_abandon(struct weft_gen *gen)
 		if (chain->leaf != gen)
 			split_locked(chain, gen->sub);
 		sub = end_delegation_locked(chain, gen);
+		chain->from = WF_CHAIN_IDLE;
 	}
 	wf_lock_release(&chain->lock);
 	if (sub != NULL)
@@ -389,7 +403,7 @@ bool wf_chain_runs(struct weft_gen *gen)
 	struct wf_chain *chain = lock_chain(gen);
 	if (chain == NULL)
 		return state_of(gen) == WF_GEN_DELEGATING; /* G6 */
-	bool runs = chain->from <= gen->place;
+	bool runs = runs_from(chain) <= gen->place;
 	wf_lock_release(&chain->lock);
 	return runs;
 }

@@ -58,7 +58,7 @@ static void set_owner(struct weft_coro *coro, struct weft_coro *main)
 {
 	struct weft_coro *before = coro->owner;
 	if (main != NULL)
-		wf_add_acq_rel32(&main->references, 1);
+		wf_add_acq_rel32(&main->references, 1); /* CO-1 */
 	coro->owner = main;
 	if (before != NULL)
 		unref(before);
@@ -68,12 +68,12 @@ static void link_parent(struct weft_coro *coro, struct weft_coro *parent)
 {
 	struct weft_coro *before = coro->parent;
 	if (parent != NULL)
-		wf_add_acq_rel32(parent->is_main ? &parent->references : &parent->children, 1);
+		wf_add_acq_rel32(parent->is_main ? &parent->references : &parent->children, 1); /* CO-1, CO-2 */
 	coro->parent = parent;
 	if (before != NULL && before->is_main)
 		unref(before);
 	else if (before != NULL)
-		wf_add_acq_rel32(&before->children, UINT32_MAX);
+		wf_add_acq_rel32(&before->children, UINT32_MAX); /* CO-2 */
 }
 
 /* A host has come to its end. */
@@ -188,7 +188,7 @@ static void leave_for(
 	from->at = wf_host_strand(host);
 	from->gen = host->gen;
 	become(host, to, code, value);
-	wf_strand_switch(host, to->at);
+	wf_strand_switch(host, to->at, 0);
 	reap(from->owner); /* the owner of the host that has switched back: another one only in weft_coro_free */
 }
 
@@ -339,6 +339,13 @@ static void unwind(struct weft_coro *coro, struct wf_host *host)
 		wf_strand_close(&coro->strand);
 }
 
+/* R4. */
+static void check_childless(const struct weft_coro *coro)
+{
+	if (wf_load_acq32(&coro->children) != 0) /* CO-2 */
+		wf_fatal("weft_coro_free of a coroutine that is a parent: free its children first, or give them another");
+}
+
 void weft_coro_free(weft_coro *coro)
 {
 	if (coro == NULL)
@@ -349,10 +356,11 @@ void weft_coro_free(weft_coro *coro)
 	const struct wf_host *on = coro->life == LIVE ? coro->owner->host : NULL;
 	if (on != NULL && on->coro == coro)
 		wf_fatal("weft_coro_free of the coroutine that is current");
-	if (wf_load_acq32(&coro->children) != 0)
-		wf_fatal("weft_coro_free of a coroutine that is a parent: free its children first, or give them another");
-	if (coro->life == LIVE)
+	check_childless(coro);
+	if (coro->life == LIVE) {
 		unwind(coro, host);
+		check_childless(coro);
+	}
 	link_parent(coro, NULL);
 	set_owner(coro, NULL);
 	wf_free(coro, sizeof(*coro));

@@ -10,6 +10,7 @@
  *          R3 who is switched to gives back the stack of one that has just ended (`ended` of the main coroutine).
  *          R4 a coroutine that is somebody's parent is not released: children are counted.
  * Order    CO-1 references of a main coroutine: each decrement (acq_rel) -> the last one: carries its fields.
+ *          CO-2 children: a child's decrement (acq_rel) -> the load before the parent is released: carries the child's last look at it.
  * Tests    tests/seed, tests/seed_diff
  */
 #ifndef WF_SCHED_TASK_CORO_H

@@ -54,6 +54,8 @@ static struct wf_strand *run_body(struct wf_strand *self)
 {
 	struct weft_gen *gen = of_strand(self);
 	gen->out = ended_with(gen, gen->body(gen->arg));
+	if (gen->step.on)
+		wf_strand_step_call(wf_host(), gen->resumer, &gen->step.after);
 	return gen->resumer;
 }
 
@@ -63,7 +65,16 @@ static inline int give_back(
 {
 	gen->out = (struct wf_gen_out){.why = why, .value = value};
 	gen->sent = sent;
-	return wf_strand_leave(host, gen->resumer);
+	if (WF_LIKELY(gen->step.on)) {
+		if (WF_UNLIKELY(why != WF_GEN_YIELDS))
+			return wf_strand_step_call(host, gen->resumer, &gen->step.after);
+		*gen->step.out = value;
+		host->gen = gen->step.outer;
+		return wf_strand_step_back(host, gen->resumer, WEFT_GEN_YIELDED, &gen->state,
+			WEFT_GEN_SUSPENDED); /* GE-1 */
+	}
+	wf_strand_switch(host, gen->resumer, 0);
+	return gen->code;
 }
 
 /* What one of an iterable's functions has answered. */
@@ -118,11 +129,12 @@ static inline void enter(struct wf_host *host, struct weft_gen *gen, int code, v
 	struct weft_gen *outer = host->gen;
 	host->gen = gen;
 	gen->primed = false;
-	gen->strand.code = code;
+	gen->step.on = false;
+	gen->code = code;
 	if (gen->sent != NULL)
 		*gen->sent = value;
 	gen->resumer = wf_host_strand(host);
-	wf_strand_switch(host, &gen->strand);
+	wf_strand_switch(host, &gen->strand, code);
 	host->gen = outer;
 }
 
@@ -225,21 +237,11 @@ static int drive(struct call *call, struct weft_gen *gen, struct wf_gen_out got,
 	}
 }
 
-/* `code` 0: send. WEFT_GEN_EXIT and `closes`: close. Else throw. */
-static int operate(struct weft_gen *gen, int code, void *value, bool closes, void **out)
+/* operate() when the right to run has been taken. */
+static int operate_claimed(struct weft_gen *gen, const struct wf_reached *reached, int code,
+	void *value, bool closes, void **out)
 {
-	struct wf_reached reached;
-	switch (wf_chain_claim(gen, &reached)) {
-	case WF_CLAIM_BUSY:
-		*out = NULL;
-		return -EBUSY;
-	case WF_CLAIM_CLOSED:
-		*out = code < 0 && !closes ? value : NULL;
-		return closes ? 0 : code < 0 ? code : WEFT_GEN_DONE;
-	case WF_CLAIM_OK:
-		break;
-	}
-	struct weft_gen *first = reached.gen;
+	struct weft_gen *first = reached->gen;
 	struct wf_gen_out in = {.code = code, .value = value};
 	if (first == gen && !gen->begun) {
 		if (code == 0 && value != NULL) { /* there is no yield to take it */
@@ -257,19 +259,52 @@ static int operate(struct weft_gen *gen, int code, void *value, bool closes, voi
 	}
 	struct call call = {.host = wf_host(), .root = gen, .closes = closes, .payload = value};
 	if (code == WEFT_GEN_EXIT) {
-		in = (struct wf_gen_out){.code = reached.code}; /* what closing the one below has come to */
-		close_next(&call, first, reached.code == 0, &in);
-	} else if (reached.alone && (reached.code < 0 || code == 0)) {
-		in = (struct wf_gen_out){.code = reached.code};
+		in = (struct wf_gen_out){.code = reached->code}; /* what closing the one below has come to */
+		close_next(&call, first, reached->code == 0, &in);
+	} else if (reached->alone && (reached->code < 0 || code == 0)) {
+		bool refused = reached->code == 0 && reached->no_send && value != NULL;
+		in = (struct wf_gen_out){.code = refused ? -ENOSYS : reached->code};
 	}
 	return drive(&call, first, run(&call, first, in), out);
+}
+
+/* `code` 0: send. WEFT_GEN_EXIT and `closes`: close. Else throw. */
+static int operate(struct weft_gen *gen, int code, void *value, bool closes, void **out)
+{
+	struct wf_reached reached;
+	switch (wf_chain_claim(gen, &reached)) {
+	case WF_CLAIM_BUSY:
+		*out = NULL;
+		return -EBUSY;
+	case WF_CLAIM_CLOSED:
+		*out = code < 0 && !closes ? value : NULL;
+		return closes ? 0 : code < 0 ? code : WEFT_GEN_DONE;
+	case WF_CLAIM_OK:
+		break;
+	}
+	return operate_claimed(gen, &reached, code, value, closes, out);
+}
+
+/* Who was stepped to has not yielded but ended, or delegates: the rest of the call, on the resumer's stack, for weft_gen_send to return. */
+static int after_step(struct wf_context_call *after)
+{
+	struct weft_gen *gen =
+		(struct weft_gen *)(void *)((char *)after - offsetof(struct weft_gen, step.after));
+	struct call call = {.host = wf_host(), .root = gen->step.root};
+	void **out = gen->step.out;
+	call.host->gen = gen->step.outer;
+	if (gen->out.why == WF_GEN_ENDS)
+		wf_strand_close(&gen->strand);
+	return drive(&call, gen, gen->out, out);
 }
 
 static struct weft_gen *gen_new(void)
 {
 	struct weft_gen *gen = wf_alloc_zero(sizeof(*gen));
-	if (gen != NULL)
-		wf_store_rlx32(&gen->references, 1); /* rlx: nobody knows it */
+	if (gen == NULL)
+		return NULL;
+	wf_store_rlx32(&gen->references, 1); /* rlx: nobody knows it */
+	gen->step.after.fn = after_step;
 	return gen;
 }
 
@@ -324,40 +359,92 @@ int weft_gen_from_iter(weft_gen **gen, const weft_iter *iter)
 	return 0;
 }
 
-/* The way most resumptions go: a body that was suspended, is in no chain, and yields again. */
-static inline int step(struct weft_gen *gen, void *value, void **out)
+/* What follows a claim, if a value is sent to a body that waits in a yield, as mostly: nothing of the call is left on this stack, and the
+ * yield that ends it returns for it. */
+static inline int step(struct weft_gen *root, struct weft_gen *gen, void *value, void **out)
 {
-	uint32_t suspended = WEFT_GEN_SUSPENDED;
+	struct wf_host *host = wf_host();
+	gen->step.on = true;
+	gen->step.out = out != NULL ? out : &gen->unwanted;
+	gen->step.root = root;
+	gen->step.outer = host->gen;
+	host->gen = gen;
+	gen->primed = false;
+	gen->code = 0;
+	if (gen->sent != NULL)
+		*gen->sent = value;
+	gen->resumer = wf_host_strand(host);
+	return wf_strand_step(host, &gen->strand);
+}
+
+/* In any state. */
+static __attribute__((noinline)) int send_slowly(struct weft_gen *gen, void *value, void **out)
+{
 	void *unwanted;
 	if (out == NULL)
 		out = &unwanted;
 	*out = NULL;
-	if (WF_UNLIKELY(gen == NULL))
-		return -EINVAL;
-	if (WF_UNLIKELY(gen->iterable || !wf_cas_acq_rel32(&gen->state, &suspended, WEFT_GEN_RUNNING))) /* GE-1 */
-		return operate(gen, 0, value, false, out);
-	struct wf_host *host = wf_host();
-	enter(host, gen, 0, value);
-	if (WF_LIKELY(gen->out.why == WF_GEN_YIELDS &&
-		    wf_load_rlxp(&gen->chain) == NULL)) { /* rlx: only a call that runs it changes it */
-		*out = gen->out.value;
-		wf_store_rel32(&gen->state, WEFT_GEN_SUSPENDED); /* GE-1 */
-		return WEFT_GEN_YIELDED;
+	return gen != NULL ? operate(gen, 0, value, false, out) : -EINVAL;
+}
+
+/* To one whose body has not begun. True: it is about to. */
+static __attribute__((noinline)) bool begin(struct weft_gen *gen)
+{
+	uint32_t created = WEFT_GEN_CREATED;
+	if (!wf_cas_acq_rel32(&gen->state, &created, WEFT_GEN_RUNNING)) /* GE-1 */
+		return false;
+	wf_chain_called(gen);
+	gen->begun = wf_strand_open(&gen->strand, run_body) == 0;
+	if (!gen->begun)
+		wf_chain_suspend(gen);
+	return gen->begun;
+}
+
+/* To one that delegates. The leaf, if it is a suspended body as mostly; NULL: the call is over, *code is its result. */
+static __attribute__((noinline)) struct weft_gen *reach_leaf(
+	struct weft_gen *gen, void *value, void **out, int *code)
+{
+	struct wf_reached reached;
+	void *unwanted;
+	enum wf_claim claim = wf_chain_claim(gen, &reached);
+	if (claim == WF_CLAIM_OK && !reached.alone && !reached.gen->iterable && reached.gen->begun)
+		return reached.gen;
+	if (out == NULL)
+		out = &unwanted;
+	*out = NULL;
+	*code = claim == WF_CLAIM_OK	 ? operate_claimed(gen, &reached, 0, value, false, out)
+		: claim == WF_CLAIM_BUSY ? -EBUSY
+					 : WEFT_GEN_DONE;
+	return NULL;
+}
+
+static inline int send(struct weft_gen *gen, void *value, void **out)
+{
+	uint32_t suspended = WEFT_GEN_SUSPENDED;
+	if (WF_UNLIKELY(gen == NULL || !WF_STRANDS_STEP || gen->iterable))
+		return send_slowly(gen, value, out);
+	if (WF_LIKELY(wf_cas_acq_rel32(&gen->state, &suspended, WEFT_GEN_RUNNING))) { /* GE-1 */
+		if (WF_UNLIKELY(wf_load_rlxp(&gen->chain) != NULL)) /* rlx: only a call that runs it changes it */
+			wf_chain_called(gen);
+		return step(gen, gen, value, out);
 	}
-	if (gen->out.why == WF_GEN_ENDS)
-		wf_strand_close(&gen->strand);
-	struct call call = {.host = host, .root = gen};
-	return drive(&call, gen, gen->out, out);
+	if (suspended == WEFT_GEN_CREATED && value == NULL && begin(gen))
+		return step(gen, gen, NULL, out);
+	if (suspended != WF_GEN_DELEGATING)
+		return send_slowly(gen, value, out);
+	int code;
+	struct weft_gen *leaf = reach_leaf(gen, value, out, &code);
+	return leaf != NULL ? step(gen, leaf, value, out) : code;
 }
 
 int weft_gen_next(weft_gen *gen, void **out)
 {
-	return step(gen, NULL, out);
+	return send(gen, NULL, out);
 }
 
 int weft_gen_send(weft_gen *gen, void *value, void **out)
 {
-	return step(gen, value, out);
+	return send(gen, value, out);
 }
 
 int weft_gen_throw(weft_gen *gen, int error, void *payload, void **out)

@@ -10,7 +10,8 @@
  *          delegates to it.
  * Rules    G1 state: only who has changed it to RUNNING runs its body, and only it changes it back. A delegator's state stays DELEGATING
  *             while the chain below it runs: it counts as RUNNING when the chain runs from its place or above.
- *          G2 a leaf's own state is the truth about the leaf; chain.from is about the delegators only.
+ *          G2 a leaf's own state is the truth about the leaf, and about an idle chain: chain.from says through which delegators a running
+ *             leaf was reached, and nothing while the leaf is CREATED or SUSPENDED. So a yield is one store.
  *          G3 chain, place, up, and sub of a delegator change under the chain's lock. Chains are never given back to the allocator, so
  *             whoever has read a member's chain may lock it and look whether it is still the member's.
  *          G4 each generator that has ever delegated has brought one chain: it is in use if the generator is the top of a chain, and its
@@ -61,17 +62,25 @@ struct wf_gen_out {
 struct weft_gen {
 	wf_a32 state;
 	wf_a32 references;
-	bool iterable;	  /* no strand: `iter` */
-	bool begun;	  /* was resumed */
-	bool primed;	  /* by weft_gen_new_primed, and not resumed since */
-	bool just_closed; /* iterable: nothing was asked of it since its close */
-	void **sent;	  /* where its yield or delegation wants the value; NULL: nowhere */
+	bool iterable;	    /* no strand: `iter` */
+	bool begun;	    /* was resumed */
+	bool primed;	    /* by weft_gen_new_primed, and not resumed since */
+	bool just_closed;   /* iterable: nothing was asked of it since its close */
+	int code;	    /* what its yield or delegation returns */
+	void **sent;	    /* where it wants the value; NULL: nowhere */
+	struct wf_stepped { /* resumed by step(), gen.c */
+		struct wf_context_call after;
+		bool on;
+		void **out;
+		struct weft_gen *root, *outer;
+	} step;
 	struct wf_gen_out out;
 	struct wf_strand *resumer; /* where it gives control back to */
 	int raised;		   /* weft_gen_raise; its address is what that returns */
 	void *payload;
 	int error; /* why it was closed, weft_gen_error */
 	void *error_payload;
+	void *unwanted; /* an *out that nobody asked for */
 	union {
 		struct {
 			weft_fn body;
@@ -98,14 +107,17 @@ enum wf_claim {
 struct wf_reached {
 	struct weft_gen *gen;
 	bool alone; /* its delegation is over: the sub had ended (code 0), or cannot be resumed (code) */
+	bool no_send; /* and was an iterable without send */
 	int code;
 };
 
+/* The running `leaf` was called itself, not through its delegators. */
+void wf_chain_called(struct weft_gen *leaf);
 /* Takes the right to run `gen`, and with it all it delegates to. */
 enum wf_claim wf_chain_claim(struct weft_gen *gen, struct wf_reached *reached);
 /* The running `gen` begins to delegate to `sub`, and who is innermost then is reached. -ENOMEM: nothing has changed. */
 int wf_chain_delegate(struct weft_gen *gen, struct weft_gen *sub, struct wf_reached *reached);
-/* The running leaf gives control back to who called `gen`s chain: all that ran is suspended. */
+/* The running leaf, and all through which it was reached, is suspended. */
 void wf_chain_suspend(struct weft_gen *leaf);
 /* The running leaf leaves its chain, CLOSED, or as it was. Returns its delegator, now RUNNING, if the call came through it. */
 struct weft_gen *wf_chain_leave(struct weft_gen *leaf, bool ended, bool called);

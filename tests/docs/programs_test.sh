@@ -1,21 +1,24 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# programs_test.sh NAME whole|parts - Law: the page docs/NAME.md shows each program of examples/NAME below a heading that
-# links to it, and no other block. whole: once, word for word but for its opening comment. parts: in one or more
-# passages, each of whole lines that stand in the program like that.
+# programs_test.sh PAGE whole|parts FOLDER - Law: the page docs/PAGE.md shows each program of examples/FOLDER below a
+# heading that links to it, and no other block. whole: once, word for word but for its opening comment. parts: in one or
+# more passages, each of whole lines that stand in the program like that. A program may have one of the same name in
+# Python beside it, which is then shown below the same heading.
 . tests/shell.sh
-name=$1
+page=docs/$1.md
 how=$2
+folder=examples/$3
 
 # Bazel hands in links to the real files: the tree they lead to is the one described.
-for program in "examples/$name"/*.c; do
+for program in "$folder"/*.c; do
 	tree=$(dirname "$(dirname "$(dirname "$(readlink -f "$program")")")")
 done
 cd "$tree"
 
-# Each block of C becomes the file $scratch/shown/PROGRAM.N, where PROGRAM is what the heading above links to.
+# Each block becomes the file $scratch/shown/PROGRAM.N, where PROGRAM is what the heading above links to, or its
+# namesake in Python.
 mkdir "$scratch/shown"
-awk -v folder="$scratch/shown" -v name="$name" '
+awk -v shown="$scratch/shown" -v folder="$folder" '
 	function complain(what) {
 		print FILENAME ":" FNR ": " what
 		block = ""
@@ -25,7 +28,7 @@ awk -v folder="$scratch/shown" -v name="$name" '
 	block { print >block; next }
 	/^#/ {
 		program = ""
-		link = "(../examples/" name "/"
+		link = "(../" folder "/"
 		start = index($0, link)
 		if (start) {
 			program = substr($0, start + length(link))
@@ -34,20 +37,24 @@ awk -v folder="$scratch/shown" -v name="$name" '
 				complain(program " has two headings")
 		}
 	}
-	/^```./ && !/^```c$/ { complain("a block that is not C") }
+	/^```./ && !/^```(c|python)$/ { complain("a block that is no program") }
 	/^```/ {
 		if (program == "")
 			complain("a block below no program of its own")
-		block = folder "/" program "." ++shown[program]
+		file = program
+		if (/python/)
+			sub(/c$/, "py", file)
+		block = shown "/" file "." ++blocks[file]
 		printf "" >block
 	}
 	END { if (block) { print "a block without an end"; exit 1 } }
-' "docs/$name.md" >"$scratch/complaints" || fail "$(cat "$scratch/complaints")"
+' "$page" >"$scratch/complaints" || fail "$(cat "$scratch/complaints")"
 
 count=0
-for program in "examples/$name"/*.c; do
+shopt -s nullglob
+for program in "$folder"/*.c "$folder"/*.py; do
 	file=${program##*/}
-	[[ -e $scratch/shown/$file.1 ]] || fail "docs/$name.md does not show $program"
+	[[ -e $scratch/shown/$file.1 ]] || fail "$page does not show $program"
 	if [[ $how == whole ]]; then
 		[[ ! -e $scratch/shown/$file.2 ]] || fail "$file is shown twice"
 		sed '1,/^ \*\/$/d' "$program" | diff - "$scratch/shown/$file.1" || fail "the page shows another $file, see above"
@@ -61,7 +68,7 @@ for program in "examples/$name"/*.c; do
 	count=$((count + 1))
 done
 for block in "$scratch"/shown/*; do
-	[[ ! -e $block ]] || fail "there is no ${block##*/} in examples/$name"
+	[[ ! -e $block ]] || fail "there is no ${block##*/} in $folder"
 done
 [[ $count -ge 8 ]] || fail "only $count programs"
 echo "programs shown: $count"
