@@ -104,6 +104,7 @@ static void split_locked(struct wf_chain *chain, struct weft_gen *gen)
 	struct wf_chain *own = NULL;
 	uint64_t from = runs_from(chain);
 	chain->leaf = gen->up;
+	gen->up = NULL;
 	if (leaf != gen || state_of(gen) == WF_GEN_DELEGATING) {
 		own = gen->spare; /* G4 */
 		WF_CHECK(own != NULL);
@@ -118,7 +119,6 @@ static void split_locked(struct wf_chain *chain, struct weft_gen *gen)
 		if (member == gen)
 			break;
 	}
-	gen->up = NULL;
 	if (own != NULL)
 		wf_lock_release(&own->lock);
 }
@@ -184,12 +184,52 @@ static void append(struct weft_gen *leaf, struct weft_gen *gen)
 	wf_lock_release(&chain->lock);
 }
 
+/* The leaf runs, but was not reached through its delegator. Lets go of the lock. */
+static void reach_above_leaf(struct wf_chain *chain, struct wf_reached *reached)
+{
+	struct weft_gen *leaf = chain->leaf, *above = leaf->up;
+	split_locked(chain, leaf);
+	reach_alone(chain, above, -EBUSY, reached);
+}
+
 enum mark {
-	MARKED, /* all from the member on is the caller's, and counts as running; its chain is locked */
+	MARKED, /* all from the member on is the caller's, and counts as running; the leaf's sub is elsewhere; the chain is locked */
 	REACHED, /* the same, and it is known who goes on */
 	BUSY,
 	CHANGED, /* it is no delegator any more */
 };
+
+static enum mark mark_locked(struct wf_chain *chain, struct weft_gen *gen,
+	struct wf_reached *reached, struct wf_chain **marked)
+{
+	struct weft_gen *leaf = chain->leaf;
+	uint32_t state = state_of(leaf);
+	if (state == WEFT_GEN_SUSPENDED || state == WEFT_GEN_CREATED) {
+		chain->from = gen->place; /* counts once the leaf runs */
+		if (!take(leaf, state)) {
+			reach_above_leaf(chain, reached); /* somebody was quicker, who called the leaf itself */
+			return REACHED;
+		}
+		wf_lock_release(&chain->lock);
+		*reached = (struct wf_reached){.gen = leaf};
+		return REACHED;
+	}
+	if (chain->from <= gen->place) {
+		wf_lock_release(&chain->lock);
+		return BUSY;
+	}
+	if (chain->from != WF_CHAIN_IDLE) {
+		reach_above_running(chain, gen, reached);
+		return REACHED;
+	}
+	chain->from = gen->place;
+	if (state == WEFT_GEN_RUNNING) {
+		reach_above_leaf(chain, reached);
+		return REACHED;
+	}
+	*marked = chain;
+	return MARKED;
+}
 
 static enum mark mark(struct weft_gen *gen, struct wf_reached *reached, struct wf_chain **marked)
 {
@@ -199,20 +239,7 @@ static enum mark mark(struct weft_gen *gen, struct wf_reached *reached, struct w
 			wf_lock_release(&chain->lock);
 		return CHANGED;
 	}
-	if (chain == NULL) /* G6 */
-		return BUSY;
-	uint64_t from = runs_from(chain);
-	if (from <= gen->place) {
-		wf_lock_release(&chain->lock);
-		return BUSY;
-	}
-	if (from != WF_CHAIN_IDLE) {
-		reach_above_running(chain, gen, reached);
-		return REACHED;
-	}
-	chain->from = gen->place;
-	*marked = chain;
-	return MARKED;
+	return chain != NULL ? mark_locked(chain, gen, reached, marked) : BUSY; /* G6 */
 }
 
 /* `gen`, which is the caller's with all below it, leaves what is above it. */
@@ -260,30 +287,15 @@ static bool fetch_sub(struct weft_gen *leaf, struct weft_gen *sub, struct wf_rea
 	}
 }
 
-/* `gen` delegates in this chain, and all from it on is the caller's: who goes on? Lets go of the lock. */
+/* In this chain all from `gen` on is the caller's, and its leaf's sub is elsewhere: who goes on? Lets go of the lock. */
 static void resolve(struct wf_chain *chain, struct weft_gen *gen, struct wf_reached *reached)
 {
-	for (;; chain = lock_chain(gen)) {
-		struct weft_gen *leaf = chain->leaf;
-		uint32_t state = state_of(leaf);
-		if (state == WF_GEN_DELEGATING) {
-			struct weft_gen *sub = leaf->sub;
-			wf_lock_release(&chain->lock);
-			if (!fetch_sub(leaf, sub, reached))
-				return;
-			continue;
-		}
-		if (state != WEFT_GEN_RUNNING && take(leaf, state)) {
-			wf_lock_release(&chain->lock);
-			*reached = (struct wf_reached){.gen = leaf};
-			return;
-		}
-		/* It was resumed by itself, and runs. */
-		struct weft_gen *above = leaf->up;
-		split_locked(chain, leaf);
-		reach_alone(chain, above, -EBUSY, reached);
-		return;
-	}
+	struct weft_gen *leaf, *sub;
+	do {
+		leaf = chain->leaf;
+		sub = leaf->sub;
+		wf_lock_release(&chain->lock);
+	} while (fetch_sub(leaf, sub, reached) && (chain = lock_chain(gen)) != NULL);
 }
 
 enum wf_claim wf_chain_claim(struct weft_gen *gen, struct wf_reached *reached)

@@ -192,6 +192,19 @@ static int finish(struct call *call, struct wf_gen_out end, void **out)
 	return end.code < 0 || closed ? end.code : WEFT_GEN_DONE;
 }
 
+/* S31 of the seeds: delegating primes by itself. */
+static void warn_of_primed(const struct weft_gen *sub)
+{
+#ifdef WF_DEBUG
+	static wf_a32 warned;
+	if (sub->primed && wf_swap_acq_rel32(&warned, 1) == 0) /* once */
+		wf_log(WF_LOG_WARN,
+			"weft_gen_delegate primes by itself: one made by weft_gen_new_primed loses a value");
+#else
+	(void)sub;
+#endif
+}
+
 /* `gen`, running and innermost, has given `got` back: who has to go on is resumed, until the root yields or ends. */
 static int drive(struct call *call, struct weft_gen *gen, struct wf_gen_out got, void **out)
 {
@@ -218,6 +231,7 @@ static int drive(struct call *call, struct weft_gen *gen, struct wf_gen_out got,
 			if (got.code == 0) {
 				gen = reached.gen;
 				got.code = reached.code;
+				warn_of_primed(gen);
 			}
 			break;
 		case WF_GEN_ENDS:
@@ -515,16 +529,6 @@ int weft_gen_yield(void *value, void **sent)
 	return -EPERM;
 }
 
-#ifdef WF_DEBUG
-static void warn_of_primed(const struct weft_gen *sub)
-{
-	static wf_a32 warned;
-	if (sub->primed && wf_swap_acq_rel32(&warned, 1) == 0)
-		wf_log(WF_LOG_WARN,
-			"weft_gen_delegate primes by itself: one made by weft_gen_new_primed loses a value");
-}
-#endif
-
 int weft_gen_delegate(weft_gen *sub, void **result)
 {
 	struct wf_host *host = wf_host();
@@ -537,9 +541,6 @@ int weft_gen_delegate(weft_gen *sub, void **result)
 		return -EINVAL;
 	if (sub == gen)
 		return -EBUSY;
-#ifdef WF_DEBUG
-	warn_of_primed(sub);
-#endif
 	return give_back(gen, host, WF_GEN_DELEGATES, sub, result);
 }
 
