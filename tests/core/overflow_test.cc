@@ -106,6 +106,37 @@ TEST_P(OverflowDeathTest, NotBeforeTheUsableBytesAreUsed)
 		testing::ExitedWithCode(0), "");
 }
 
+/* A generator's body has a stack of its own: the line says so. Where a word is checked, it is when the body yields. */
+TEST_P(OverflowDeathTest, OfAGenerator)
+{
+	auto body = [](void *) -> void * {
+		dig(beyond(65536));
+		weft_gen_yield(nullptr, nullptr);
+		return nullptr;
+	};
+	EXPECT_EXIT(
+		{
+			wf_stack_force_guard(GetParam());
+			run(2, [&] {
+				weft_set_name("resumer");
+				weft_gen *below = nullptr, *gen = nullptr;
+				weft_gen_new_primed(
+					&below,
+					[](void *arg) -> void * {
+						weft_gen_yield(arg, nullptr);
+						return arg;
+					},
+					nullptr);
+				weft_gen_new(&gen, body, nullptr);
+				weft_gen_next(gen, nullptr);
+				weft_gen_next(gen, nullptr);
+			});
+		},
+		died,
+		"weft: fatal: stack overflow: a generator or coroutine of fiber=[0-9]+ \"resumer\" stack=" +
+			std::to_string(65536 * WF_STACK_SCALE));
+}
+
 TEST_F(OverflowDeathTest, OfASmallStack)
 {
 	if (sanitized)
