@@ -314,6 +314,7 @@ WF_ACROSS_CONTEXTS static void enter_strand(struct wf_strand *strand, struct wf_
 {
 #ifdef WF_ASAN
 	wf_asan_enter(strand->asan_fake, &came_from->bottom, &came_from->bytes);
+	strand->asan_fake = NULL;
 #endif
 	(void)strand, (void)came_from;
 }
