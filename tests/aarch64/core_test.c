@@ -250,10 +250,83 @@ static void concurrency(void)
 	weft_chan_free(shared.chan);
 }
 
+/* Generators and coroutines, off a runtime: what each switch preserves on both sides. */
+static weft_gen *stepped;
+static weft_coro *partner, *first;
+
+static void yield_once(void)
+{
+	EXPECT(weft_gen_yield(&stepped, NULL) == 0);
+}
+
+static void step_once(void)
+{
+	void *value;
+	EXPECT(weft_gen_next(stepped, &value) == WEFT_GEN_YIELDED && value == &stepped);
+}
+
+static void end_it(void)
+{
+	void *value;
+	EXPECT(weft_gen_next(stepped, &value) == WEFT_GEN_DONE && value == NULL);
+}
+
+static void *stepping(void *arg)
+{
+	(void)arg;
+	for (uint64_t i = 0; i < 200; i++)
+		EXPECT(check_preserved_registers(i << 12, yield_once) == 0);
+	return NULL;
+}
+
+static void *delegating(void *sub)
+{
+	EXPECT(weft_gen_delegate(sub, NULL) == 0);
+	weft_gen_free(sub);
+	return NULL;
+}
+
+static void switch_once(void)
+{
+	EXPECT(weft_coro_switch(weft_coro_current() == first ? partner : first, NULL, NULL) == 0);
+}
+
+static void *partnering(void *arg)
+{
+	for (uint64_t i = 0; i < 100; i++)
+		EXPECT(check_preserved_registers(i << 13, switch_once) == 0);
+	return arg;
+}
+
+static void generators(void)
+{
+	for (int depth = 0; depth < 3; depth++) {
+		EXPECT(weft_gen_new(&stepped, stepping, NULL) == 0);
+		for (int i = 0; i < depth; i++)
+			EXPECT(weft_gen_new(&stepped, delegating, stepped) == 0);
+		for (uint64_t i = 0; i < 200; i++)
+			EXPECT(check_preserved_registers(i << 16, step_once) == 0);
+		EXPECT(check_preserved_registers(77, end_it) == 0);
+		weft_gen_free(stepped);
+	}
+	first = weft_coro_current();
+	EXPECT(weft_coro_new(&partner, partnering, NULL) == 0);
+	for (uint64_t i = 0; i < 101; i++)
+		EXPECT(check_preserved_registers(i << 17, switch_once) == 0);
+	EXPECT(weft_coro_dead(partner));
+	weft_coro_free(partner);
+}
+
 static wf_a32 done;
 
 static void *all_of_it(void *arg)
 {
+	weft_gen *sleeper;
+	EXPECT(weft_gen_new(&sleeper, sleep_for_ever, NULL) == 0);
+	weft_deadline(weft_after(WEFT_MS));
+	EXPECT(weft_gen_next(sleeper, NULL) == WEFT_GEN_DONE); /* the fiber parks in the body */
+	weft_deadline(WEFT_FOREVER);
+	weft_gen_free(sleeper);
 	weft_fiber *fiber[32];
 	weft_attr fp = {.flags = WEFT_FP_ENV};
 	for (int i = 0; i < 32; i++)
@@ -285,6 +358,7 @@ static void *all_of_it(void *arg)
 
 int main(void)
 {
+	generators();
 	for (unsigned workers = 1; workers <= 4; workers *= 2) {
 		weft_config config = {.workers = workers,
 			.stack_size = WF_STACK_DEFAULT,
