@@ -5,13 +5,18 @@
  *          stack of the calling fiber is made inheritable around the fork. In the child the thread forgets its worker: weft's
  *          calls answer as on any thread outside, and the rings' memory, which is not inherited either, is never touched.
  *          A runtime cannot be started there either: the parent's stacks, workers and locks are gone, or in whatever state they were.
+ *          Generators and coroutines are memory of the process, and the child has them all: where the process has used any, all stacks are
+ *          made inheritable. The child's thread stands where the forking fiber stood (wf_host_adopt).
+ * Rejected to inherit only the stacks that the calling fiber stands on: a generator suspended elsewhere would be gone, and to know it
+ *          would need a mark in each.
  * Rules    FK-1 system calls and the calling thread's own state only: the child of a threaded program may do no more.
- * Tests    tests/io/fork_test.cc
+ * Tests    tests/io/fork_test.cc, tests/task/gen_fork_test.cc
  */
 #include <pthread.h>
 #include <sys/mman.h>
 
 #include "sched/core/runtime.h"
+#include "sched/core/strand.h"
 
 /* The whole slot without its guard, which must keep its own advice. */
 static void advise_own_stack(int advice)
@@ -25,22 +30,30 @@ static void advise_own_stack(int advice)
 	madvise((void *)low, (bytes + 4095) & ~(uintptr_t)4095, advice);
 }
 
+static wf_a32 strands_used, runtimes_used, is_child;
+
 static void before_fork(void)
 {
-	advise_own_stack(MADV_DOFORK);
+	if (wf_load_rlx32(&strands_used)) /* rlx: this thread's own strands are what counts */
+		wf_stack_inherit(true);
+	else
+		advise_own_stack(MADV_DOFORK);
 }
 
 static void parent_after_fork(void)
 {
-	advise_own_stack(MADV_DONTFORK);
+	if (wf_load_rlx32(&strands_used)) /* rlx: as before */
+		wf_stack_inherit(false);
+	else
+		advise_own_stack(MADV_DONTFORK);
 }
-
-static wf_a32 is_child;
 
 static void child_after_fork(void)
 {
+	wf_host_adopt();
 	wf_set_self(NULL);
-	wf_store_rlx32(&is_child, 1); /* rlx: one thread */
+	if (wf_load_rlx32(&runtimes_used))    /* rlx: one thread */
+		wf_store_rlx32(&is_child, 1); /* rlx: one thread */
 }
 
 bool wf_fork_in_child(void)
@@ -48,9 +61,23 @@ bool wf_fork_in_child(void)
 	return wf_load_rlx32(&is_child) != 0; /* rlx: whoever is here came after it */
 }
 
-void wf_fork_install(void)
+static void install(void)
 {
 	static wf_a32 installed;
 	if (wf_swap_sc32(&installed, 1) == 0)
 		pthread_atfork(before_fork, parent_after_fork, child_after_fork);
+}
+
+void wf_fork_install(void)
+{
+	wf_store_rlx32(&runtimes_used, 1); /* rlx: read in a child of this process */
+	install();
+}
+
+void wf_fork_strands(void)
+{
+	if (WF_LIKELY(wf_load_rlx32(&strands_used))) /* rlx: it never goes back */
+		return;
+	install();
+	wf_store_rlx32(&strands_used, 1); /* rlx: read by this thread when it forks, by others some time */
 }

@@ -86,6 +86,7 @@ void wf_overflow_check(const struct wf_fiber *fiber);
 /* The same for a strand whose word has gone: the line, and the end. */
 void wf_overflow_strand(const struct wf_strand *strand) __attribute__((noreturn, cold));
 void wf_fork_install(void);	/* fork.c: once a process */
+void wf_fork_strands(void);	/* the same for a process that uses strands */
 bool wf_fork_in_child(void);	/* of a process that had a runtime */
 void wf_overflow_install(void); /* first runtime */
 void wf_overflow_remove(void);	/* last runtime */

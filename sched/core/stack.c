@@ -430,6 +430,17 @@ bool wf_stack_canary_intact(const struct wf_stack *stack)
 }
 WF_OWNER_CODE_END
 
+void wf_stack_inherit(bool inherit)
+{
+	if (WF_STACK_SCALE > 1)
+		return;
+	uint32_t n = wf_load_acq32(&range_count); /* ST-1 */
+	for (uint32_t i = 0; i < n; i++) {
+		char *low = wf_load_acqp(&ranges[i].low); /* ST-1 */
+		madvise(low, (size_t)(ranges[i].high - low), inherit ? MADV_DOFORK : MADV_DONTFORK);
+	}
+}
+
 bool wf_stack_is_guard(const void *address)
 {
 	uint32_t n = wf_load_acq32(&range_count); /* ST-1 */

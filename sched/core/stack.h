@@ -77,6 +77,9 @@ bool wf_stack_has_canary(const struct wf_stack *stack);
 /* Aborts with the overflow line when the word at the low end has gone. */
 bool wf_stack_canary_intact(const struct wf_stack *stack);
 
+/* Are all slabs inherited by a child of fork? Not from the start, and not in the sanitizers' builds, where they always are. */
+void wf_stack_inherit(bool inherit);
+
 /* For the fault handler: is the address in the guard of some slot? Async-signal-safe. */
 bool wf_stack_is_guard(const void *address);
 

@@ -7,6 +7,8 @@
 #include "sched/core/runtime.h"
 
 static __thread struct wf_host thread_host __attribute__((tls_model("initial-exec")));
+static __thread struct wf_host *adopted
+	__attribute__((tls_model("initial-exec"))); /* a forked fiber's; NULL: thread_host */
 
 WF_OWNER_CODE_BEGIN
 
@@ -14,7 +16,16 @@ WF_OWNER_CODE_BEGIN
 __attribute__((noinline)) struct wf_host *wf_host(void)
 {
 	struct wf_fiber *fiber = wf_current();
-	return fiber != NULL ? &fiber->frame->host : &thread_host;
+	if (WF_LIKELY(fiber != NULL))
+		return &fiber->frame->host;
+	return WF_LIKELY(adopted == NULL) ? &thread_host : adopted;
+}
+
+void wf_host_adopt(void)
+{
+	const struct wf_fiber *fiber = wf_current();
+	if (fiber != NULL)
+		adopted = &fiber->frame->host;
 }
 
 static int take_stack(struct wf_stack *stack)
@@ -33,6 +44,7 @@ int wf_strand_open(struct wf_strand *strand, wf_strand_fn entry)
 	int error = take_stack(&strand->stack);
 	if (error != 0)
 		return error;
+	wf_fork_strands();
 	strand->entry = entry;
 	strand->fresh = true;
 	strand->canary = wf_stack_has_canary(&strand->stack);

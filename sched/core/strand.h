@@ -58,6 +58,9 @@ struct wf_host {
 /* The caller's. The same for as long as the caller is on it: also after a park, not after wf_strand_switch. */
 struct wf_host *wf_host(void);
 
+/* In a child of fork, before the thread forgets its worker: what was its fiber's place is its own from now on. */
+void wf_host_adopt(void);
+
 /* Takes a stack: of the runtime's size on a fiber, else of the default size. 0 or -ENOMEM. */
 int wf_strand_open(struct wf_strand *strand, wf_strand_fn entry);
 /* Gives the stack back, as it stands; nobody is on it. */
