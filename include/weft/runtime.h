@@ -24,6 +24,7 @@
  *                           flags do
  *          WEFT_OFFLOAD_THREADS  most threads of the offload pool, 1 .. 4096
  *          WEFT_NAMESERVERS  name servers instead of those of resolv.conf: 127.0.0.1:53,[::1]:53
+ *          WEFT_LEAKS       on | off: as the flag WEFT_LEAK_REPORT; default off
  *          WEFT_LOG         info | warn | off: what weft says on stderr; default warn. Fatal lines
  *                           and the reason of a failed start are always said.
  */
@@ -102,6 +103,10 @@ typedef void *(*weft_fn)(void *arg);
 /* An interrupt for each completion: dearest. */
 #define WEFT_RING_PLAIN 8u
 
+/* When the runtime ends, a line on stderr for each place that spawned fibers which have ended and were
+ * neither joined nor detached. */
+#define WEFT_LEAK_REPORT 16u
+
 /* How to run. All zero: the defaults, each of which the environment may change (see above). */
 typedef struct weft_config {
 	/* Threads that run fibers, at most 1024; 0: the CPUs usable (affinity, cgroup quota). */
@@ -115,7 +120,8 @@ typedef struct weft_config {
 	unsigned ring_entries;
 	/* WEFT_ENGINE_*. A forced engine that is refused is an error, not a fallback. */
 	unsigned engine;
-	/* WEFT_VIRTUAL_TIME, and at most one of WEFT_RING_*; other bits are -EINVAL. */
+	/* WEFT_VIRTUAL_TIME, WEFT_LEAK_REPORT, and at most one of WEFT_RING_*; other bits are
+	 * -EINVAL. */
 	unsigned flags;
 	/* Most threads of the offload pool, at most 4096; 0: 256. None is started before it is needed. */
 	unsigned offload_threads;

@@ -23,7 +23,7 @@
 #include "sched/core/spawn.h"
 
 #define RING_FLAGS (WEFT_RING_DEFER | WEFT_RING_COOP | WEFT_RING_PLAIN)
-#define CONFIG_FLAGS (WEFT_VIRTUAL_TIME | RING_FLAGS)
+#define CONFIG_FLAGS (WEFT_VIRTUAL_TIME | WEFT_LEAK_REPORT | RING_FLAGS)
 
 /* A number with an optional k or m; -EINVAL and a line when it is not one between low and high. */
 static int number_from_env(const char *name, uint64_t low, uint64_t high, uint64_t *value)
@@ -72,10 +72,13 @@ static int complete_engine(weft_config *config)
 	static const char *const engines[] = {"auto", "uring", "epoll"};
 	static const char *const rings[] = {"auto", "defer", "coop", "plain"};
 	static const unsigned ring_flags[] = {0, WEFT_RING_DEFER, WEFT_RING_COOP, WEFT_RING_PLAIN};
-	unsigned engine = 0, ring = 0;
+	static const char *const switches[] = {"off", "on"};
+	unsigned engine = 0, ring = 0, leaks = 0;
 	int error = word_from_env("WEFT_ENGINE", engines, 3, &engine);
 	if (error == 0)
 		error = word_from_env("WEFT_RING_MODE", rings, 4, &ring);
+	if (error == 0)
+		error = word_from_env("WEFT_LEAKS", switches, 2, &leaks);
 	if (error != 0)
 		return error;
 	if (config->engine == WEFT_ENGINE_AUTO)
@@ -100,6 +103,8 @@ static int complete_engine(weft_config *config)
 	}
 	if (forced == 0)
 		config->flags |= ring_flags[ring];
+	if (leaks != 0)
+		config->flags |= WEFT_LEAK_REPORT;
 	return 0;
 }
 

@@ -104,6 +104,9 @@ _Static_assert((WF_READY_CAP & (WF_READY_CAP - 1)) == 0, "the ring is indexed by
 /* Bytes of a fiber's name kept, with the closing zero. Longer names are cut, as the contract allows. */
 #define WF_NAME_BYTES 32u
 
+/* Places of which the leak report tells apart; it stands on weft_stop's stack. */
+#define WF_LEAK_SITES 64u
+
 /* Keys of fiber-local storage. As many as POSIX threads have; more is -EAGAIN. */
 #define WF_KEYS_MAX 1024u
 

@@ -25,7 +25,7 @@
 static const int handled[] = {SIGSEGV, SIGBUS};
 static struct sigaction former[2];
 
-static void describe_site(const void *site, char *buffer, size_t size)
+void wf_describe_site(const void *site, char *buffer, size_t size)
 {
 	Dl_info info;
 	if (dladdr(site, &info) == 0 || info.dli_fname == NULL)
@@ -42,7 +42,7 @@ void wf_overflow_report(const struct wf_fiber *fiber)
 {
 	char who[96], site[192], line[384];
 	wf_fiber_describe(fiber, who, sizeof(who));
-	describe_site(fiber->site, site, sizeof(site));
+	wf_describe_site(fiber->site, site, sizeof(site));
 	int n = snprintf(line, sizeof(line), "weft: fatal: stack overflow: %s stack=%zu created at %s\n",
 		who, wf_stack_usable(fiber->stack.pool), site);
 	wf_log_raw(line, n < (int)sizeof(line) ? (unsigned long)n : sizeof(line) - 1);

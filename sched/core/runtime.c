@@ -10,6 +10,7 @@
 #include "sched/base/log.h"
 #include "sched/base/sanitize.h"
 #include "sched/base/seam.h"
+#include "sched/core/leaks.h"
 #include "sched/core/monitor.h"
 #include "sched/core/spawn.h"
 
@@ -196,6 +197,7 @@ static void reset(struct wf_runtime *rt, const weft_config *config, const struct
 	rt->config = *config;
 	rt->worker_count = config->workers;
 	rt->virtual_time = (config->flags & WEFT_VIRTUAL_TIME) != 0;
+	rt->reports_leaks = (config->flags & WEFT_LEAK_REPORT) != 0;
 	memset(&rt->idle, 0, sizeof(rt->idle));
 	rt->idle.workers = config->workers;
 	rt->inject_head = rt->inject_tail = NULL;
@@ -342,6 +344,7 @@ void wf_runtime_cancel_all(struct wf_runtime *rt)
  * take the result of one of them, and then recycles it itself. */
 static void recycle_unjoined(struct wf_runtime *rt)
 {
+	struct wf_leaks leaks = {0};
 	uint32_t size = wf_fiber_table_size();
 	for (uint32_t i = 1; i < size; i++) {
 		struct wf_fiber *fiber = wf_fiber_at(i);
@@ -349,9 +352,13 @@ static void recycle_unjoined(struct wf_runtime *rt)
 		uint64_t before;
 		if ((life & WF_LIFE_ENDED) && fiber->rt == rt &&
 			wf_life_set(fiber, wf_fiber_generation(life), WF_LIFE_CLAIMED,
-				WF_LIFE_CLAIMED | WF_LIFE_DETACHED, &before))
+				WF_LIFE_CLAIMED | WF_LIFE_DETACHED, &before)) {
+			if (rt->reports_leaks)
+				wf_leaks_add(&leaks, fiber);
 			wf_fiber_recycle(NULL, fiber);
+		}
 	}
+	wf_leaks_report(&leaks);
 }
 
 void wf_runtime_stop(struct wf_runtime *rt)

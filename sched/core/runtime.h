@@ -33,6 +33,7 @@ struct wf_runtime {
 	uint32_t stack_pool;
 	uint32_t slot; /* constant */
 	bool virtual_time;
+	bool reports_leaks;
 	struct wf_worker *worker;
 	struct wf_thread *thread;
 	struct wf_idle idle;
@@ -80,6 +81,8 @@ struct wf_fiber *wf_inject_take(struct wf_runtime *rt, uint32_t most, uint32_t *
 /* overflow.c: names the fiber whose stack overflowed. */
 int wf_overflow_thread_init(struct wf_thread *thread); /* signal stack of the calling worker thread; 0 or -ENOMEM */
 void wf_overflow_thread_end(struct wf_thread *thread);
+/* Writes the place of a return address: symbol+offset where it is known. */
+void wf_describe_site(const void *site, char *buffer, size_t size);
 void wf_overflow_report(const struct wf_fiber *fiber); /* the line; async-signal-safe */
 /* For stacks without a guard page: dies with that line when the word at the low end has gone. */
 void wf_overflow_check(const struct wf_fiber *fiber);

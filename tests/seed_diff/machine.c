@@ -98,6 +98,7 @@ static void *body(void *arg)
 	int index = number(arg);
 	struct frame frame = {{'g', index}, &m.program.gen[index].code[0], 0, {0, NULL}};
 	trace_event(frame.actor, '(', 0, 0, 0);
+	trace_states();
 	if (run(&frame) == RAISED)
 		return weft_gen_raise(frame.last.code, frame.last.value);
 	return frame.last.value;
@@ -108,6 +109,7 @@ static void *function(void *arg)
 	int index = current();
 	struct frame frame = {{'c', index}, &m.program.coro[index].code[0], 0, {0, NULL}};
 	trace_event(frame.actor, '(', 0, 0, number(arg));
+	trace_states();
 	if (run(&frame) == RAISED)
 		return weft_gen_raise(frame.last.code, frame.last.value);
 	return frame.last.value;
@@ -120,6 +122,7 @@ static struct result called(void *self, enum callback which, struct result other
 	struct frame frame = {{"iIjJ"[which], index}, &m.program.gen[index].code[which],
 		m.positions[index][which], {0, NULL}};
 	trace_event(frame.actor, '(', 0, otherwise.code, number(otherwise.value));
+	trace_states();
 	enum how how = run(&frame);
 	m.positions[index][which] = frame.at;
 	return how == ANSWERED || how == RAISED ? frame.last : otherwise;
@@ -311,6 +314,8 @@ static struct result step(struct actor actor, const struct instruction *in)
 	else
 		result = gen_step(actor, in);
 	trace_event(actor, in->op, in->k, result.code, number(result.value));
+	if (strchr("yd", in->op) != NULL)
+		trace_states();
 	if (result.code == PASSED_OVER)
 		result.code = 0;
 	return result;

@@ -36,7 +36,8 @@
  *          a coroutine that is being freed becomes nobody's parent and gets no other one. It switches to nobody if there are generators
  *          (they would stay RUNNING for ever), or if who frees it is being freed (that one would be released as a parent). A program has FUEL instructions, then nothing new is made.
  * Trace    "# NUMBER", then a line per event: who, operation and k, code (0, 1 DONE, 9999 passed over, or the error), value. "g1 (" and
- *          "c1 (": a body or function begins. ":" and the states of all things, after each operation of the main program.
+ *          "c1 (": a body or function begins. ":" and the states of all things, after each operation of the main program, and
+ *          where a body, function or callback begins, or has been resumed at a yield or delegation.
  * End      The main program waits for frees that are going on, gives all coroutines the main one as parent, frees them in their order,
  *          then the generators in theirs.
  */

@@ -131,37 +131,44 @@ class Maker:
 
 
 BODY = ("ydnstcfmperaw^zq", (44, 26, 5, 3, 4, 4, 2, 2, 1, 2, 2, 3, 1, 4, 1, 1))
-CALLBACK = ("nstcfdyawq^", (24, 10, 16, 20, 4, 4, 4, 3, 2, 1, 2))
-TOP = ("nstcfmpeq", (42, 20, 14, 9, 6, 2, 1, 3, 1))
+CALLBACK = ("nstcfdyawq^emp", (24, 10, 16, 20, 4, 4, 4, 3, 2, 1, 2, 2, 1, 1))
+TOP = ("nstcfmpeqyd", (84, 40, 28, 18, 12, 4, 2, 6, 2, 1, 1))
 FUNCTION = ("WTPFMraw^zq", (56, 12, 6, 8, 5, 2, 3, 1, 4, 1, 1))
 MAIN = ("WTPFMq", (56, 16, 12, 12, 4, 2))
 MIXED_BODY = ("ydnstcraWTFPw^q", (36, 18, 5, 3, 3, 3, 2, 2, 30, 6, 2, 2, 1, 3, 1))
-MIXED_FUNCTION = ("WTPFMraw^zqnstcfmd", (34, 8, 3, 4, 3, 2, 2, 1, 3, 1, 1, 24, 10, 8, 5, 4, 2, 1))
+MIXED_CALLBACK = ("WTnstcqdFP", (40, 8, 10, 5, 8, 8, 2, 1, 2, 1))
+MIXED_FUNCTION = ("WTPFMraw^zqnstcfmydep", (68, 16, 6, 8, 6, 4, 4, 2, 6, 2, 2, 48, 20, 16, 10, 8, 4, 1, 1, 3, 1))
 MIXED_MAIN = ("WTPFMqnstcf", (30, 8, 4, 6, 2, 2, 24, 10, 8, 4, 5))
 
 
-def generators(maker):
-    maker.gens = 1 + maker.below(7)
-    maker.chains = 0.8 if maker.chance(0.5) else 0.1
-    maker.focus = 0.7 if maker.chance(0.5) else 0.1
+def things(maker, iterables, longest, body, callback):
     lines = []
     for k in range(maker.gens):
-        if k > 0 and maker.chance(0.2):
-            lines += maker.iterable(CALLBACK)
+        if k > 0 and maker.chance(iterables):
+            lines += maker.iterable(callback)
         else:
-            lines.append(maker.code("gen", maker.below(11), BODY, k))
-    return lines + [maker.main_program(5 + maker.below(18), TOP)]
+            lines.append(maker.code("gen", maker.below(longest + 1), body, k))
+    return lines
+
+
+def generators(maker):
+    maker.gens = 1 + maker.below(10 if maker.chance(0.2) else 7)
+    maker.chains = 0.8 if maker.chance(0.5) else 0.1
+    maker.focus = 0.7 if maker.chance(0.5) else 0.1
+    length = 5 + maker.below(60 if maker.chance(0.1) else 18)
+    return things(maker, 0.2, 10, BODY, CALLBACK) + [maker.main_program(length, TOP)]
 
 
 def coroutines(maker):
-    maker.coros = 2 + maker.below(6)
+    maker.coros = 2 + maker.below(9 if maker.chance(0.2) else 6)
     mixed = maker.chance(0.35)
-    maker.gens = 1 + maker.below(4) if mixed else 0
+    maker.gens = 1 + maker.below(5) if mixed else 0
     maker.chains = maker.focus = 0.5
-    lines = [maker.code("gen", maker.below(9), MIXED_BODY, k) for k in range(maker.gens)]
+    length = 5 + maker.below(50 if maker.chance(0.1) else 16)
+    lines = things(maker, 0.15, 8, MIXED_BODY, MIXED_CALLBACK)
     for _ in range(1, maker.coros):
         lines.append(maker.code("coro", maker.below(11), MIXED_FUNCTION if mixed else FUNCTION))
-    return lines + [maker.main_program(5 + maker.below(16), MIXED_MAIN if mixed else MAIN)]
+    return lines + [maker.main_program(length, MIXED_MAIN if mixed else MAIN)]
 
 
 KINDS = {"gen": generators, "coro": coroutines}

@@ -98,6 +98,8 @@ class Machine(Generators, Coroutines):
             return 0, 0
         result = STEPS[op](self, actor, k, x, y)
         self.event(actor, op, k, result[0], result[1])
+        if op in "yd":
+            self.states()
         return (0, 0) if result[0] == PASSED_OVER else result
 
     def states(self):

@@ -32,6 +32,7 @@ class Coroutines:
     def function(self, k, arg):
         actor = "c" + str(k)
         self.event(actor, "(", 0, 0, arg)
+        self.states()
         how, _, code, value = self.run(actor, self.coro_codes[k - 1], 0)
         if how != "raised":
             return value

@@ -89,6 +89,7 @@ class Iterable:
         self.just_closed = which == 3
         actor = "iIjJ"[which] + str(self.index)
         self.machine.event(actor, "(", 0, otherwise[0], otherwise[1])
+        self.machine.states()
         how, self.positions[which], code, value = self.machine.run(actor, self.codes[which], self.positions[which])
         self.running = False
         if how == "ended":
@@ -160,6 +161,7 @@ class Generators:
     def body(self, thing, actor, code):
         """A generator's body, as run() but with yields."""
         self.event(actor, "(", 0, 0, 0)
+        self.states()
         at, pending = 0, None
         while at < len(code):
             op, k, x, y, h = code[at]
@@ -202,6 +204,7 @@ class Generators:
             if op in "yd":
                 result = result[0], 0 if x == 1 else result[1]
                 self.event(actor, op, k, result[0], result[1])
+                self.states()
                 raised = result[0] != 0 and h != 0
             elif op == "r":
                 return k or None
