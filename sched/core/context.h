@@ -33,7 +33,7 @@ int wf_context_hand_back(void **save, void *to, int value, uint32_t *word, uint3
 struct wf_context_call {
 	int (*fn)(struct wf_context_call *call);
 };
-int wf_context_call(void **save, void *to, struct wf_context_call *call);
+int wf_context_divert(void **save, void *to, struct wf_context_call *call);
 
 /* Where a main function that returns goes on: a saved stack pointer, and the value its switch returns. */
 struct wf_context_next {

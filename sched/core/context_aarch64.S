@@ -101,12 +101,12 @@ wf_context_hand_back:
 	.cfi_endproc
 	.size	wf_context_hand_back, . - wf_context_hand_back
 
-	.globl	wf_context_call
-	.hidden	wf_context_call
-	.type	wf_context_call, %function
+	.globl	wf_context_divert
+	.hidden	wf_context_divert
+	.type	wf_context_divert, %function
 	.p2align 4
-/* int wf_context_call(void **save (x0), void *to (x1), struct wf_context_call *call (x2)) */
-wf_context_call:
+/* int wf_context_divert(void **save (x0), void *to (x1), struct wf_context_divert *call (x2)) */
+wf_context_divert:
 	.cfi_startproc
 	hint	#34			/* bti c */
 	LEAVE
@@ -117,7 +117,7 @@ wf_context_call:
 	ldr	x16, [x0]
 	br	x16
 	.cfi_endproc
-	.size	wf_context_call, . - wf_context_call
+	.size	wf_context_divert, . - wf_context_divert
 
 	.globl	wf_context_entry
 	.hidden	wf_context_entry

@@ -110,12 +110,12 @@ wf_context_hand_back:
 	.cfi_endproc
 	.size	wf_context_hand_back, . - wf_context_hand_back
 
-	.globl	wf_context_call
-	.hidden	wf_context_call
-	.type	wf_context_call, @function
+	.globl	wf_context_divert
+	.hidden	wf_context_divert
+	.type	wf_context_divert, @function
 	.p2align 4
-/* int wf_context_call(void **save (rdi), void *to (rsi), struct wf_context_call *call (rdx)) */
-wf_context_call:
+/* int wf_context_divert(void **save (rdi), void *to (rsi), struct wf_context_divert *call (rdx)) */
+wf_context_divert:
 	.cfi_startproc
 	endbr64
 	LEAVE
@@ -123,7 +123,7 @@ wf_context_call:
 	movq	%rax, %rdi
 	jmp	*(%rax)
 	.cfi_endproc
-	.size	wf_context_call, . - wf_context_call
+	.size	wf_context_divert, . - wf_context_divert
 
 	.globl	wf_context_entry
 	.hidden	wf_context_entry

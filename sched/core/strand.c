@@ -45,6 +45,7 @@ int wf_strand_open(struct wf_strand *strand, wf_strand_fn entry)
 	if (error != 0)
 		return error;
 	wf_fork_strands();
+	wf_tsan_acquire(strand->stack.low); /* its last user's, on whatever thread */
 	strand->entry = entry;
 	strand->fresh = true;
 	strand->canary = wf_stack_has_canary(&strand->stack);
@@ -62,6 +63,7 @@ int wf_strand_open(struct wf_strand *strand, wf_strand_fn entry)
 
 void wf_strand_close(struct wf_strand *strand)
 {
+	wf_tsan_release(strand->stack.low);
 #ifdef WF_ASAN
 	wf_asan_discard(strand->asan_fake);
 #endif

@@ -347,7 +347,7 @@ int wf_strand_step_back(struct wf_host *host, struct wf_strand *to, int value, w
 int wf_strand_step_call(struct wf_host *host, struct wf_strand *to, struct wf_context_call *call)
 {
 	struct wf_strand *from = host->strand;
-	return wf_context_call(&from->sp, leave_strand(host, from, to, false), call);
+	return wf_context_divert(&from->sp, leave_strand(host, from, to, false), call);
 }
 
 WF_ACROSS_CONTEXTS struct wf_context_next wf_strand_main(void *came_from)

@@ -52,9 +52,14 @@ static void set_state(struct weft_gen *gen, uint32_t state)
 }
 
 /* From CREATED or SUSPENDED. */
-static bool take(struct weft_gen *gen, uint32_t state)
+static bool take(struct weft_gen *gen, uint32_t state, uint32_t running)
 {
-	return wf_cas_acq_rel32(&gen->state, &state, WEFT_GEN_RUNNING); /* GE-1 */
+	return wf_cas_acq_rel32(&gen->state, &state, running); /* GE-1 */
+}
+
+static bool is_running(uint32_t state)
+{
+	return state == WEFT_GEN_RUNNING || state == WF_GEN_REACHED;
 }
 
 static void set_chain(struct weft_gen *gen, struct wf_chain *chain)
@@ -76,12 +81,11 @@ static struct wf_chain *lock_chain(struct weft_gen *gen)
 	}
 }
 
-/* From which place on the chain runs. G2: what an idle leaf's chain says is left from a call that is over. */
+/* From which place on the chain runs (G2). */
 static uint64_t runs_from(const struct wf_chain *chain)
 {
 	uint32_t state = state_of(chain->leaf);
-	bool idle = state == WEFT_GEN_SUSPENDED || state == WEFT_GEN_CREATED;
-	return idle ? WF_CHAIN_IDLE : chain->from;
+	return state == WF_GEN_REACHED || state == WF_GEN_DELEGATING ? chain->from : WF_CHAIN_IDLE;
 }
 
 /* A generator that is in no chain and has a spare becomes the top and leaf of it, under its lock. */
@@ -133,7 +137,7 @@ static struct weft_gen *end_delegation_locked(struct wf_chain *chain, struct wef
 		leaf->spare = chain;
 		set_chain(leaf, NULL);
 	}
-	set_state(leaf, WEFT_GEN_RUNNING);
+	set_state(leaf, WF_GEN_REACHED);
 	return sub;
 }
 
@@ -181,6 +185,8 @@ static void append(struct weft_gen *leaf, struct weft_gen *gen)
 		set_chain(member, chain);
 	}
 	chain->leaf = last;
+	if (state_of(last) == WEFT_GEN_RUNNING)
+		set_state(last, WF_GEN_REACHED);
 	wf_lock_release(&chain->lock);
 }
 
@@ -206,12 +212,17 @@ static enum mark mark_locked(struct wf_chain *chain, struct weft_gen *gen,
 	uint32_t state = state_of(leaf);
 	if (state == WEFT_GEN_SUSPENDED || state == WEFT_GEN_CREATED) {
 		chain->from = gen->place; /* counts once the leaf runs */
-		if (!take(leaf, state)) {
+		if (!take(leaf, state, WF_GEN_REACHED)) {
 			reach_above_leaf(chain, reached); /* somebody was quicker, who called the leaf itself */
 			return REACHED;
 		}
 		wf_lock_release(&chain->lock);
 		*reached = (struct wf_reached){.gen = leaf};
+		return REACHED;
+	}
+	if (state == WEFT_GEN_RUNNING) {
+		chain->from = gen->place;
+		reach_above_leaf(chain, reached);
 		return REACHED;
 	}
 	if (chain->from <= gen->place) {
@@ -223,10 +234,6 @@ static enum mark mark_locked(struct wf_chain *chain, struct weft_gen *gen,
 		return REACHED;
 	}
 	chain->from = gen->place;
-	if (state == WEFT_GEN_RUNNING) {
-		reach_above_leaf(chain, reached);
-		return REACHED;
-	}
 	*marked = chain;
 	return MARKED;
 }
@@ -262,7 +269,7 @@ static bool fetch_sub(struct weft_gen *leaf, struct weft_gen *sub, struct wf_rea
 		uint32_t state = state_of(sub);
 		enum mark how;
 		struct wf_chain *marked;
-		if (state == WEFT_GEN_CLOSED || state == WEFT_GEN_RUNNING) {
+		if (state == WEFT_GEN_CLOSED || is_running(state)) {
 			reach_alone(lock_chain(leaf), leaf, state == WEFT_GEN_CLOSED ? 0 : -EBUSY,
 				reached);
 			return false;
@@ -270,7 +277,7 @@ static bool fetch_sub(struct weft_gen *leaf, struct weft_gen *sub, struct wf_rea
 		if (state == WF_GEN_DELEGATING)
 			how = mark(sub, reached, &marked);
 		else
-			how = take(sub, state) ? REACHED : CHANGED;
+			how = take(sub, state, WEFT_GEN_RUNNING) ? REACHED : CHANGED;
 		if (how == CHANGED)
 			continue;
 		if (how == BUSY) {
@@ -305,14 +312,13 @@ enum wf_claim wf_chain_claim(struct weft_gen *gen, struct wf_reached *reached)
 		uint32_t state = state_of(gen);
 		if (state == WEFT_GEN_CLOSED)
 			return WF_CLAIM_CLOSED;
-		if (state == WEFT_GEN_RUNNING)
+		if (is_running(state))
 			return WF_CLAIM_BUSY;
 		if (state != WF_GEN_DELEGATING) {
 			*reached = (struct wf_reached){.gen = gen};
-			if (!take(gen, state))
-				continue;
-			wf_chain_called(gen);
-			return WF_CLAIM_OK;
+			if (WF_LIKELY(take(gen, state, WEFT_GEN_RUNNING)))
+				return WF_CLAIM_OK;
+			continue;
 		}
 		switch (mark(gen, reached, &chain)) {
 		case MARKED:
@@ -339,20 +345,11 @@ int wf_chain_delegate(struct weft_gen *gen, struct weft_gen *sub, struct wf_reac
 		chain = open_chain(gen);
 	wf_add_acq_rel32(&sub->references, 1); /* GE-3 */
 	gen->sub = sub;
-	if (chain->from > gen->place)
+	if (state_of(gen) == WEFT_GEN_RUNNING || chain->from > gen->place)
 		chain->from = gen->place;
 	set_state(gen, WF_GEN_DELEGATING);
 	resolve(chain, gen, reached);
 	return 0;
-}
-
-void wf_chain_called(struct weft_gen *leaf)
-{
-	struct wf_chain *chain = lock_chain(leaf);
-	if (WF_LIKELY(chain == NULL))
-		return;
-	chain->from = WF_CHAIN_IDLE;
-	wf_lock_release(&chain->lock);
 }
 
 void wf_chain_suspend(struct weft_gen *leaf)

@@ -407,7 +407,6 @@ static __attribute__((noinline)) bool begin(struct weft_gen *gen)
 	uint32_t created = WEFT_GEN_CREATED;
 	if (!wf_cas_acq_rel32(&gen->state, &created, WEFT_GEN_RUNNING)) /* GE-1 */
 		return false;
-	wf_chain_called(gen);
 	gen->begun = wf_strand_open(&gen->strand, run_body) == 0;
 	if (!gen->begun)
 		wf_chain_suspend(gen);
@@ -437,11 +436,8 @@ static inline int send(struct weft_gen *gen, void *value, void **out)
 	uint32_t suspended = WEFT_GEN_SUSPENDED;
 	if (WF_UNLIKELY(gen == NULL || !WF_STRANDS_STEP || gen->iterable))
 		return send_slowly(gen, value, out);
-	if (WF_LIKELY(wf_cas_acq_rel32(&gen->state, &suspended, WEFT_GEN_RUNNING))) { /* GE-1 */
-		if (WF_UNLIKELY(wf_load_rlxp(&gen->chain) != NULL)) /* rlx: only a call that runs it changes it */
-			wf_chain_called(gen);
+	if (WF_LIKELY(wf_cas_acq_rel32(&gen->state, &suspended, WEFT_GEN_RUNNING))) /* GE-1 */
 		return step(gen, gen, value, out);
-	}
 	if (suspended == WEFT_GEN_CREATED && value == NULL && begin(gen))
 		return step(gen, gen, NULL, out);
 	if (suspended != WF_GEN_DELEGATING)
@@ -483,6 +479,8 @@ enum weft_gen_state weft_gen_state(const weft_gen *gen)
 	if (gen == NULL)
 		return WEFT_GEN_CLOSED;
 	uint32_t state = wf_load_acq32(&gen->state); /* GE-1 */
+	if (state == WF_GEN_REACHED)
+		return WEFT_GEN_RUNNING;
 	if (state != WF_GEN_DELEGATING)
 		return (enum weft_gen_state)state;
 	return wf_chain_runs((struct weft_gen *)gen) ? WEFT_GEN_RUNNING : WEFT_GEN_SUSPENDED;

@@ -10,8 +10,8 @@
  *          delegates to it.
  * Rules    G1 state: only who has changed it to RUNNING runs its body, and only it changes it back. A delegator's state stays DELEGATING
  *             while the chain below it runs: it counts as RUNNING when the chain runs from its place or above.
- *          G2 a leaf's own state is the truth about the leaf, and about an idle chain: chain.from says through which delegators a running
- *             leaf was reached, and nothing while the leaf is CREATED or SUSPENDED. So a yield is one store.
+ *          G2 a leaf's own state is the truth about the leaf, and says whether chain.from means something: only while the leaf is REACHED, or
+ *             DELEGATING (G5). So a yield is one store, and a leaf may be called without a look at its chain.
  *          G3 chain, place, up, and sub of a delegator change under the chain's lock. Chains are never given back to the allocator, so
  *             whoever has read a member's chain may lock it and look whether it is still the member's.
  *          G4 each generator that has ever delegated has brought one chain: it is in use if the generator is the top of a chain, and its
@@ -33,8 +33,9 @@
 #include "sched/base/lock.h"
 #include "sched/core/strand.h"
 
-/* The states of gen.h, and: */
+/* The states of gen.h, where RUNNING is: called itself; and: */
 #define WF_GEN_DELEGATING 4u
+#define WF_GEN_REACHED 5u /* running, reached through its chain from chain.from on */
 
 #define WF_CHAIN_IDLE UINT64_MAX
 
@@ -111,8 +112,6 @@ struct wf_reached {
 	int code;
 };
 
-/* The running `leaf` was called itself, not through its delegators. */
-void wf_chain_called(struct weft_gen *leaf);
 /* Takes the right to run `gen`, and with it all it delegates to. */
 enum wf_claim wf_chain_claim(struct weft_gen *gen, struct wf_reached *reached);
 /* The running `gen` begins to delegate to `sub`, and who is innermost then is reached. -ENOMEM: nothing has changed. */
