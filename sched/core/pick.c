@@ -3,9 +3,9 @@
  *
  * What     the order: the fiber woken by the running one (at most three in a row), then by turns the woken (first come first served) and
  *          the unstarted (newest first, now and then the oldest), the pinned, and every 61st pick the injection queue first.
- * Rules    P1 every queue gets a bounded share: of four picks one begins with the deque; of 61 one with the injection queue; the pinned list
- *             stands first in one of four.
- *          P2 an unstarted fiber cannot starve: one pick in 16 takes the deque's old end, one in four when the same fiber has stood
+ * Rules    P1 every queue gets a bounded share: of four picks one begins with the deque or the pinned list, by turns (a pinned fiber that
+ *             yields is there each time); of 61 one with the injection queue.
+ *          P2 an unstarted fiber cannot starve: one pick in 16 takes the deque's old end, one in eight when the same fiber has stood
  *             there for a millisecond.
  *          P3 what is returned is RUNNING, has a stack, and is in no queue.
  */
@@ -201,15 +201,18 @@ static struct wf_fiber *pick_slow(struct wf_worker *w, uint32_t n)
 {
 	struct wf_fiber *fiber;
 	bool deque_turn = n % WF_DEQUE_TURN == 0;
+	bool pinned_first = n / WF_DEQUE_TURN % 2 != 0;
 	bool old_end = n % WF_OLD_TURN == 0 || (w->old_first && deque_turn);
 	if (--w->inject_turn == 0) {
 		w->inject_turn = WF_INJECT_PERIOD / WF_DEQUE_TURN;
 		if ((fiber = take_injected(w)) != NULL)
 			return fiber;
 	}
-	if (deque_turn && (fiber = take_pinned(w)) != NULL)
+	if (deque_turn && pinned_first && (fiber = take_pinned(w)) != NULL)
 		return fiber;
 	if (deque_turn && (fiber = take_unstarted(w, old_end)) != NULL)
+		return fiber;
+	if (deque_turn && (fiber = take_pinned(w)) != NULL)
 		return fiber;
 	if ((fiber = take_next(w)) != NULL)
 		return fiber;

@@ -148,6 +148,36 @@ TEST_P(Sched, SpinnersDoNotStarvePinnedFibers)
 	});
 }
 
+/* A pinned fiber that yields is in its list at each pick. */
+TEST_P(Sched, PinnedSpinnersDoNotStarveTheUnstarted)
+{
+	run(GetParam(), [] {
+		Spinners spinners;
+		weft_attr pinned{};
+		pinned.flags = WEFT_PINNED;
+		std::atomic<bool> done{false}, ran{false};
+		std::vector<weft_fiber *> fibers;
+		for (unsigned i = 0; i < 2 * weft_workers(); i++)
+			fibers.push_back(spawn(
+				[&] {
+					while (!done)
+						weft_yield();
+				},
+				pinned));
+		weft_sleep(WEFT_MS); /* all have started, the spinners and the pinned ones */
+		fibers.push_back(spawn([&] { ran = true; }));
+		long yields = 0;
+		while (!ran && yields < 1000000) {
+			weft_yield();
+			yields++;
+		}
+		EXPECT_TRUE(ran) << "after so many yields: " << yields;
+		done = true;
+		for (weft_fiber *fiber : fibers)
+			join(fiber);
+	});
+}
+
 TEST_P(Sched, TwoThatWakeEachOtherDoNotStarveTheRing)
 {
 	run(GetParam(), [] {

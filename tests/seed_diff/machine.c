@@ -422,15 +422,37 @@ static void finish(void)
 		top_step(&(struct instruction){.op = 'f', .k = i});
 }
 
-static void *run_all(void *text)
+static void not_a_program(void)
 {
-	const char *rest = text;
-	while (*rest != '\0') {
-		rest = program_parse(&m.program, rest);
-		if (rest == NULL) {
-			fputs("machine: not a program\n", stderr);
-			exit(2);
+	fputs("machine: not a program\n", stderr);
+	exit(2);
+}
+
+/* The text of the next program, on its own. False: there is none. */
+static bool next_text(FILE *file, char *text, size_t size)
+{
+	size_t length = 0;
+	do {
+		if (length + 2 > size)
+			not_a_program();
+		if (fgets(text + length, (int)(size - length), file) == NULL) {
+			if (length > 0)
+				not_a_program();
+			return false;
 		}
+		text += length;
+		size -= length;
+		length = strlen(text);
+	} while (strcmp(text, "end\n") != 0);
+	return true;
+}
+
+static void *run_all(void *file)
+{
+	static char text[1 << 15];
+	while (next_text(file, text, sizeof(text))) {
+		if (!program_parse(&m.program, text))
+			not_a_program();
 		trace_text("# ");
 		trace_number(m.program.number);
 		trace_text("\n");
@@ -445,37 +467,23 @@ static void *run_all(void *text)
 	return NULL;
 }
 
-static char *read_all(const char *path)
-{
-	FILE *file = fopen(path, "rb");
-	if (file == NULL || fseek(file, 0, SEEK_END) != 0)
-		return NULL;
-	long length = ftell(file);
-	rewind(file);
-	char *text = calloc((size_t)length + 1, 1);
-	if (text != NULL && fread(text, 1, (size_t)length, file) != (size_t)length)
-		abort();
-	fclose(file);
-	return text;
-}
-
 int main(int argc, char **argv)
 {
-	char *text = argc == 3 ? read_all(argv[2]) : NULL;
-	if (text == NULL) {
+	FILE *file = argc == 3 ? fopen(argv[2], "r") : NULL;
+	if (file == NULL) {
 		fputs("usage: machine thread|fiber|hop FILE\n", stderr);
 		return 2;
 	}
 	if (strcmp(argv[1], "thread") == 0) {
-		run_all(text);
+		run_all(file);
 	} else {
 		m.hops = strcmp(argv[1], "hop") == 0;
-		int error = weft_run(&(weft_config){.workers = 1 + m.hops}, run_all, text, NULL);
+		int error = weft_run(&(weft_config){.workers = 1 + m.hops}, run_all, file, NULL);
 		if (error != 0) {
 			fprintf(stderr, "machine: weft_run: %s\n", strerror(-error));
 			return 2;
 		}
 	}
-	free(text);
+	fclose(file);
 	return 0;
 }

@@ -121,22 +121,22 @@ static const char *parse_line(struct program *program, const char *text, struct 
 	return is_word(text, length, "iter") && rest != NULL ? rest + 1 : NULL;
 }
 
-const char *program_parse(struct program *program, const char *text)
+bool program_parse(struct program *program, const char *text)
 {
 	struct thing *last = NULL;
 	memset(program, 0, sizeof(*program));
 	program->coros = 1;
 	if (strncmp(text, "program ", 8) != 0)
-		return NULL;
+		return false;
 	program->number = atoi(text + 8);
 	text = strchr(text, '\n');
 	if (text == NULL)
-		return NULL;
+		return false;
 	text++;
 	while (strncmp(text, "end\n", 4) != 0) {
 		text = parse_line(program, text, &last);
 		if (text == NULL)
-			return NULL;
+			return false;
 	}
-	return text + 4;
+	return true;
 }

@@ -76,8 +76,8 @@ struct program {
 	struct instruction instructions[INSTRUCTIONS];
 };
 
-/* Reads the program that begins at `text`. Returns what follows, or NULL: it is none. */
-const char *program_parse(struct program *program, const char *text);
+/* Reads the program that begins at `text`. False: it is none. */
+bool program_parse(struct program *program, const char *text);
 
 /* Who does something: a generator's body, an iterable's function, a coroutine's, or the main program ('-'). */
 struct actor {

@@ -8,10 +8,10 @@ Where weft's contract says something else than CPython 3.11 does, or says more, 
 
  1  Errors that weft raises itself have no payload. Exceptions leave a body as the numbers that they are to weft: GeneratorExit and
     GreenletExit are the same one.
- 2  While a throw or close passes through a delegator, CPython counts it as running, but looks into its frame nevertheless if somebody
-    throws into it or closes it again: the sub is closed or thrown into a second time, or popped off the stack of a running frame (CPython
-    issue 31968 and neighbours). To weft it is running: -EBUSY, nothing else. Such a program is run again (--expand: always) with PEP 380's own
-    expansion in place of `yield from`, which knows no such corner.
+ 2  While a throw or close passes through a delegator, CPython 3.11 counts it as running, but looks into its frame nevertheless if somebody
+    throws into it or closes it again: the sub is closed or thrown into a second time, or popped off the stack of a frame that still needs
+    it. To weft it is running: -EBUSY, nothing else. Such a program is run again (--expand: always) with PEP 380's own expansion in place
+    of `yield from`, which knows no such corner.
  3  A plain iterable is a generator to weft: -EBUSY while one of its functions runs, ended by DONE or an error of them and only by these,
     CREATED until it was first asked for something. A sub that is running and an iterable is -EBUSY for its delegator, whatever functions
     it lacks (by expansion, as 2).

@@ -216,7 +216,7 @@ def main():
     parser.add_argument("--show", action="store_true")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        sides = Sides(options.machine, options.expand, options.keep or scratch)
+        sides = Sides(os.path.abspath(options.machine), options.expand, options.keep or scratch)
         if options.show:
             for number in range(options.first, options.first + options.count):
                 lines = programs.make(options.kind, options.seed, number)
