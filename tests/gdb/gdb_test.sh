@@ -78,12 +78,12 @@ frames() {
 
 # backtraces FILE: of `weft bt all`.
 backtraces() {
-	frames "$1" sleeper wf_park weft_sleep sleep_long wf_fiber_main
-	frames "$1" locker wf_park weft_mutex_lock lock wf_fiber_main
-	frames "$1" reader wf_park weft_read read_pipe wf_fiber_main
+	frames "$1" sleeper wf_park weft_sleep_until sleep_long wf_fiber_main
+	frames "$1" locker wf_park wf_wait lock wf_fiber_main
+	frames "$1" reader wf_park read_pipe wf_fiber_main
 	frames "$1" small wf_park receive wf_fiber_main
-	frames "$1" generator wf_park weft_event_wait inner_body outer_body generate wf_fiber_main
-	frames "$1" coroutine wf_park weft_event_wait coro_body switch_coro wf_fiber_main
+	frames "$1" generator wf_park wf_wait inner_body outer_body generate wf_fiber_main
+	frames "$1" coroutine wf_park wf_wait coro_body switch_coro wf_fiber_main
 	frames "$1" hog hog wf_fiber_main
 	frames "$1" looker look_now look_at_all wf_fiber_main
 	has "$1" '^in a generator, body inner_body '

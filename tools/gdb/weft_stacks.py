@@ -159,11 +159,11 @@ class Library:
         return gdb.Value(address).cast(self.type(name).pointer()).dereference()
 
     def owns(self, frame):
-        """Is it one of weft's functions?"""
+        """Is it one of weft's functions? A public one's file may be said to be the header that declares it."""
+        if (frame.name() or "").startswith(("weft_", "wf_")):
+            return True
         function = frame.function()
-        if function is not None and function.symtab is not None:
-            return function.symtab.filename.startswith(self.folders)
-        return (frame.name() or "").startswith("wf_")
+        return function is not None and function.symtab is not None and function.symtab.filename.startswith(self.folders)
 
     def runtimes(self):
         table = self.static(self.runtime_c, "runtimes")
