@@ -125,7 +125,8 @@ static void *measure(void *arg)
 
 	measure_steps(args, "by itself", 0);
 	for (size_t i = 0; i < sizeof(depths) / sizeof(depths[0]); i++) {
-		snprintf(text, sizeof(text), "below %u delegations", depths[i]);
+		snprintf(text, sizeof(text), "below %u delegation%s", depths[i],
+			depths[i] > 1 ? "s" : "");
 		measure_steps(args, text, depths[i]);
 	}
 	bench_repeat(args, "new, next, free", "ns", life, &steps);

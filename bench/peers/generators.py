@@ -87,7 +87,7 @@ def main():
     for depth in DEPTHS:
         deep = chain_of(depth)
         fewer = max(100, count // depth)
-        report(f"below {depth} delegations", "ns/step", args.reps, lambda: steps(deep, fewer))
+        report(f"below {depth} delegation{'s' if depth > 1 else ''}", "ns/step", args.reps, lambda: steps(deep, fewer))
     report("new, next, free", "ns", args.reps, lambda: lives(count))
     if greenlet:
         report("2 coroutines, there and back", "ns", args.reps, lambda: rounds(count))
