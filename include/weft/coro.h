@@ -31,7 +31,7 @@
  *     been started yet is living: a value starts it as its argument, an error leaves it dead and goes
  *     on to its parent.
  *   - A coroutine first switched to by another fiber than its parent's gets the one that switched to
- *     it as its parent.
+ *     it as its parent, or that fiber's main one where that would make a cycle.
  *   - In a coroutine weft_self(), fiber-local storage, cancellation and deadlines are the fiber's. It
  *     may block: the fiber parks.
  *   - Run it to its end, or free it: an abandoned one is never unwound by itself.

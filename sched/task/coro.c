@@ -11,6 +11,7 @@
 #include "sched/base/check.h"
 #include "sched/core/spawn.h"
 
+/* CO-3. */
 enum life {
 	NEW,
 	LIVE, /* started: current, or suspended in a switch */
@@ -18,12 +19,13 @@ enum life {
 };
 
 struct weft_coro {
-	enum life life;
+	wf_a32 life;
 	bool is_main;
 	weft_fn fn;
 	struct weft_coro *parent;
-	struct weft_coro *owner; /* R1 */
-	wf_a32 children;	 /* R4; a main one's are references */
+	wf_aptr owner;	 /* R1, CO-3 */
+	wf_a32 current;	 /* CO-3: some host is on it; for weft_coro_free */
+	wf_a32 children; /* R4; a main one's are references */
 	/* While it is not current. */
 	struct wf_strand *at;
 	struct weft_gen *gen;
@@ -48,6 +50,21 @@ static struct weft_coro *of_strand(struct wf_strand *strand)
 	return (struct weft_coro *)(void *)((char *)strand - offsetof(struct weft_coro, strand));
 }
 
+static uint32_t life_of(const struct weft_coro *coro)
+{
+	return wf_load_acq32(&coro->life); /* CO-3 */
+}
+
+static void set_life(struct weft_coro *coro, enum life life)
+{
+	wf_store_rel32(&coro->life, life); /* CO-3 */
+}
+
+static struct weft_coro *owner_of(const struct weft_coro *coro)
+{
+	return wf_load_acqp(&coro->owner); /* CO-3 */
+}
+
 static void unref(struct weft_coro *main)
 {
 	if (wf_add_acq_rel32(&main->references, UINT32_MAX) == 1) /* CO-1 */
@@ -56,10 +73,10 @@ static void unref(struct weft_coro *main)
 
 static void set_owner(struct weft_coro *coro, struct weft_coro *main)
 {
-	struct weft_coro *before = coro->owner;
+	struct weft_coro *before = owner_of(coro);
 	if (main != NULL)
 		wf_add_acq_rel32(&main->references, 1); /* CO-1 */
-	coro->owner = main;
+	wf_store_relp(&coro->owner, main);		/* CO-3 */
 	if (before != NULL)
 		unref(before);
 }
@@ -82,7 +99,7 @@ static void end_host(struct wf_host *host)
 	struct weft_coro *main = host->main;
 	host->main = NULL;
 	main->host = NULL;
-	main->life = DEAD;
+	set_life(main, DEAD);
 	unref(main);
 }
 
@@ -110,9 +127,10 @@ static struct weft_coro *main_of(struct wf_host *host)
 		wf_free(main, sizeof(*main));
 		return NULL;
 	}
-	main->life = LIVE;
+	set_life(main, LIVE);
 	main->is_main = true;
-	main->owner = main;
+	wf_store_relp(&main->owner, main); /* CO-3 */
+	wf_store_rel32(&main->current, 1); /* CO-3 */
 	main->host = host;
 	wf_store_rlx32(&main->references, 1); /* rlx: nobody knows it */
 	host->main = main;
@@ -137,7 +155,7 @@ static void reap(struct weft_coro *main)
 /* Whom a value (code 0) or an error for `target` reaches; NULL: nobody. */
 static struct weft_coro *find_receiver(struct weft_coro *target, int code)
 {
-	while (target != NULL && (target->life == DEAD || (target->life == NEW && code < 0))) {
+	while (target != NULL && (life_of(target) == DEAD || (life_of(target) == NEW && code < 0))) {
 		if (code == WEFT_GEN_EXIT) /* a normal end of the one that it ends, or did not find alive */
 			code = 0;
 		target = target->parent;
@@ -145,11 +163,26 @@ static struct weft_coro *find_receiver(struct weft_coro *target, int code)
 	return target;
 }
 
+enum right {
+	MINE,	  /* LIVE, and of this host */
+	TO_START, /* NEW */
+	NOT_MINE,
+};
+
+/* One look at its life: another host may start it at any moment. */
+static enum right right_to(const struct weft_coro *receiver, const struct weft_coro *main)
+{
+	uint32_t life = receiver != NULL ? life_of(receiver) : DEAD;
+	if (life == NEW)
+		return TO_START;
+	return life == LIVE && owner_of(receiver) == main ? MINE : NOT_MINE;
+}
+
 /* Makes it so: those on the way that were not started are dead. Returns what arrives, 0 or the error. */
 static int pass_through(struct weft_coro *target, const struct weft_coro *receiver, int code)
 {
 	for (; target != receiver; target = target->parent) {
-		target->life = DEAD;
+		set_life(target, DEAD);
 		if (code == WEFT_GEN_EXIT)
 			code = 0;
 	}
@@ -161,15 +194,25 @@ static struct wf_strand *run(struct wf_strand *self);
 /* R2: `from` has switched to it, or, being dead, has it as parent. */
 static int start(struct weft_coro *coro, struct weft_coro *main, struct weft_coro *from)
 {
-	int error = wf_strand_open(&coro->strand, run);
+	struct wf_strand strand = {0};
+	uint32_t fresh = NEW;
+	int error = wf_strand_open(&strand, run);
 	if (error != 0)
 		return error;
+	if (!wf_cas_acq_rel32(&coro->life, &fresh, LIVE)) { /* CO-3: another host was quicker */
+		wf_strand_close(&strand);
+		return -EXDEV;
+	}
+	coro->strand = strand;
 	coro->at = &coro->strand;
-	coro->life = LIVE;
 	set_owner(coro, main);
-	struct weft_coro *parent = coro->parent;
-	if (parent->owner != NULL && parent->owner != main)
-		link_parent(coro, from->life == LIVE ? from : main);
+	struct weft_coro *owner = owner_of(coro->parent), *parent = life_of(from) == LIVE ? from : main;
+	if (owner == NULL || owner == main)
+		return 0;
+	for (const struct weft_coro *up = parent; up != NULL; up = up->parent)
+		if (up == coro)
+			parent = main; /* which descends from nobody */
+	link_parent(coro, parent);
 	return 0;
 }
 
@@ -180,6 +223,7 @@ static void become(struct wf_host *host, struct weft_coro *to, int code, void *v
 	to->value = value;
 	host->coro = to->is_main ? NULL : to;
 	host->gen = to->gen;
+	wf_store_rel32(&to->current, 1); /* CO-3 */
 }
 
 static void leave_for(
@@ -188,8 +232,9 @@ static void leave_for(
 	from->at = wf_host_strand(host);
 	from->gen = host->gen;
 	become(host, to, code, value);
+	wf_store_rel32(&from->current, 0); /* CO-3 */
 	wf_strand_switch(host, to->at, 0);
-	reap(from->owner); /* the owner of the host that has switched back: another one only in weft_coro_free */
+	reap(owner_of(from)); /* the owner of the host that has switched back: another one only in weft_coro_free */
 }
 
 /* Where control goes when `coro`, of `main`, has ended. Sets what arrives there. */
@@ -197,14 +242,15 @@ static struct weft_coro *successor(struct weft_coro *coro, struct weft_coro *mai
 {
 	for (struct weft_coro *target = coro->parent;;) {
 		struct weft_coro *receiver = find_receiver(target, *code);
-		if (receiver == NULL || (receiver->life == LIVE && receiver->owner != main))
+		enum right right = right_to(receiver, main);
+		if (right == NOT_MINE)
 			return main; /* a parent that was started elsewhere meanwhile */
 		*code = pass_through(target, receiver, *code);
-		if (receiver->life == LIVE)
-			return receiver;
-		int error = start(receiver, main, coro);
+		int error = right == TO_START ? start(receiver, main, coro) : 0;
 		if (error == 0)
 			return receiver;
+		if (error == -EXDEV)
+			return main;
 		*code = error; /* which ends it, too */
 		*value = NULL;
 		target = receiver;
@@ -214,7 +260,7 @@ static struct weft_coro *successor(struct weft_coro *coro, struct weft_coro *mai
 static struct wf_strand *run(struct wf_strand *self)
 {
 	struct weft_coro *coro = of_strand(self);
-	reap(coro->owner);
+	reap(owner_of(coro));
 	void *value = coro->fn(coro->value);
 	int code = 0;
 	if (value == &coro->raised) {
@@ -224,8 +270,9 @@ static struct wf_strand *run(struct wf_strand *self)
 		value = coro->raised >= 0 ? NULL : coro->payload;
 	}
 	struct wf_host *host = wf_host();
-	struct weft_coro *main = coro->owner;
-	coro->life = DEAD;
+	struct weft_coro *main = owner_of(coro);
+	set_life(coro, DEAD);
+	wf_store_rel32(&coro->current, 0); /* CO-3 */
 	struct weft_coro *to = successor(coro, main, &code, &value);
 	main->ended = coro;
 	become(host, to, code, value);
@@ -247,13 +294,10 @@ static int go(struct weft_coro *target, int code, void *value, void **out)
 	if (from == NULL)
 		return -ENOMEM;
 	struct weft_coro *receiver = find_receiver(target, code);
-	if (receiver == NULL || (receiver->life == LIVE && receiver->owner != main))
-		return -EXDEV;
-	if (receiver->life == NEW) {
-		int error = start(receiver, main, from);
-		if (error != 0)
-			return error;
-	}
+	enum right right = right_to(receiver, main);
+	int error = right == TO_START ? start(receiver, main, from) : right == MINE ? 0 : -EXDEV;
+	if (error != 0)
+		return error;
 	code = pass_through(target, receiver, code);
 	if (receiver == from) {
 		*out = value;
@@ -276,7 +320,6 @@ int weft_coro_new(weft_coro **coro, weft_fn fn, weft_coro *parent)
 	struct weft_coro *made = parent != NULL ? wf_alloc_zero(sizeof(*made)) : NULL;
 	if (made == NULL)
 		return -ENOMEM;
-	made->life = NEW;
 	made->fn = fn;
 	link_parent(made, parent);
 	*coro = made;
@@ -305,7 +348,7 @@ int weft_coro_set_parent(weft_coro *coro, weft_coro *parent)
 	for (const struct weft_coro *ancestor = parent; ancestor != NULL; ancestor = ancestor->parent)
 		if (ancestor == coro)
 			return -ELOOP;
-	if (coro->life == LIVE && parent->owner != NULL && parent->owner != coro->owner)
+	if (life_of(coro) == LIVE && owner_of(parent) != NULL && owner_of(parent) != owner_of(coro))
 		return -EXDEV;
 	link_parent(coro, parent);
 	return 0;
@@ -323,7 +366,7 @@ weft_coro *weft_coro_parent(weft_coro *coro)
 
 bool weft_coro_dead(const weft_coro *coro)
 {
-	return coro == NULL || coro->life == DEAD;
+	return coro == NULL || life_of(coro) == DEAD;
 }
 
 /* A suspended one is resumed for the last time. */
@@ -335,7 +378,7 @@ static void unwind(struct weft_coro *coro, struct wf_host *host)
 	link_parent(coro, from);
 	set_owner(coro, host->main); /* R1 */
 	leave_for(host, from, coro, WEFT_GEN_EXIT, NULL);
-	if (coro->life == LIVE)
+	if (life_of(coro) == LIVE)
 		wf_strand_close(&coro->strand);
 }
 
@@ -353,11 +396,10 @@ void weft_coro_free(weft_coro *coro)
 	struct wf_host *host = wf_host();
 	if (coro->is_main)
 		wf_fatal("weft_coro_free of a main coroutine");
-	const struct wf_host *on = coro->life == LIVE ? coro->owner->host : NULL;
-	if (on != NULL && on->coro == coro)
+	if (wf_load_acq32(&coro->current)) /* CO-3 */
 		wf_fatal("weft_coro_free of the coroutine that is current");
 	check_childless(coro);
-	if (coro->life == LIVE) {
+	if (life_of(coro) == LIVE) {
 		unwind(coro, host);
 		check_childless(coro);
 	}

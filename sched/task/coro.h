@@ -9,8 +9,10 @@
  *          R2 a LIVE coroutine's ancestors are of its host, or not started: a parent elsewhere is replaced at the start.
  *          R3 who is switched to gives back the stack of one that has just ended (`ended` of the main coroutine).
  *          R4 a coroutine that is somebody's parent is not released: children are counted.
+ *          R5 of two hosts that start one at once, one does; the other has -EXDEV.
  * Order    CO-1 references of a main coroutine: each decrement (acq_rel) -> the last one: carries its fields.
  *          CO-2 children: a child's decrement (acq_rel) -> the load before the parent is released: carries the child's last look at it.
+ *          CO-3 life, owner, current: each change (release, acq_rel cas) -> a load on any thread (acquire): questions, and refusals, from elsewhere.
  * Tests    tests/seed, tests/seed_diff
  */
 #ifndef WF_SCHED_TASK_CORO_H

@@ -20,7 +20,6 @@
 
 /* A call of next, send, throw or close. */
 struct call {
-	struct wf_host *host;
 	struct weft_gen *root;	 /* whom it was made on */
 	struct weft_gen *target; /* M1; NULL: nobody is being closed */
 	bool closes;		 /* close, not throw of WEFT_GEN_EXIT */
@@ -135,19 +134,19 @@ static inline void enter(struct wf_host *host, struct weft_gen *gen, int code, v
 		*gen->sent = value;
 	gen->resumer = wf_host_strand(host);
 	wf_strand_switch(host, &gen->strand, code);
-	host->gen = outer;
+	wf_host()->gen = outer; /* T2: weft_coro_free may have brought this stack to another host */
 }
 
 /* Resumes any generator. */
 static struct wf_gen_out run(struct call *call, struct weft_gen *gen, struct wf_gen_out in)
 {
-	struct wf_host *host = call->host;
+	struct wf_host *host = wf_host();
 	if (gen->iterable) {
 		struct weft_gen *outer = host->gen;
 		host->gen = gen;
 		struct wf_gen_out out = gen == call->target ? close_iterable(gen)
 							    : ask_iterable(gen, in.code, in.value);
-		host->gen = outer;
+		wf_host()->gen = outer; /* as in enter() */
 		return out;
 	}
 	if (!gen->begun && wf_strand_open(&gen->strand, run_body) != 0)
@@ -271,7 +270,7 @@ static int operate_claimed(struct weft_gen *gen, const struct wf_reached *reache
 			return gen->error;
 		}
 	}
-	struct call call = {.host = wf_host(), .root = gen, .closes = closes, .payload = value};
+	struct call call = {.root = gen, .closes = closes, .payload = value};
 	if (code == WEFT_GEN_EXIT) {
 		in = (struct wf_gen_out){.code = reached->code}; /* what closing the one below has come to */
 		close_next(&call, first, reached->code == 0, &in);
@@ -304,9 +303,9 @@ static int after_step(struct wf_context_call *after)
 {
 	struct weft_gen *gen =
 		(struct weft_gen *)(void *)((char *)after - offsetof(struct weft_gen, step.after));
-	struct call call = {.host = wf_host(), .root = gen->step.root};
+	struct call call = {.root = gen->step.root};
 	void **out = gen->step.out;
-	call.host->gen = gen->step.outer;
+	wf_host()->gen = gen->step.outer;
 	if (gen->out.why == WF_GEN_ENDS)
 		wf_strand_close(&gen->strand);
 	return drive(&call, gen, gen->out, out);
