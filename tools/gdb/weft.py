@@ -67,9 +67,9 @@ class Program:
     """All fibers and workers, as they are now. Within selection_kept()."""
 
     def __init__(self):
-        self.library = Library()
+        self.libweft = Library()
         self.threads = Threads()
-        self.runtimes = self.library.runtimes()
+        self.runtimes = self.libweft.runtimes()
         self.workers = {}  # address of the current fiber: its worker and thread
         for runtime in self.runtimes:
             for i in range(int(runtime["worker_count"])):
@@ -89,35 +89,35 @@ class Program:
 
     def blocks(self):
         """Address and bytes of each live control block."""
-        slabs = self.library.static(self.library.fiber_c, "slab")
-        count = as_int(self.library.static(self.library.fiber_c, "slab_count"))
+        slabs = self.libweft.static(self.libweft.fiber_c, "slab")
+        count = as_int(self.libweft.static(self.libweft.fiber_c, "slab_count"))
         self.slabs = [as_int(slabs[i]) for i in range(count)]
-        size = self.library.fiber.size
+        size = self.libweft.fiber.size
         for base in self.slabs:
             raw = read(base, SLAB_BLOCKS * size)
             for at in range(0, len(raw), size):
                 block = raw[at : at + size]
-                if self.library.fiber.get(block, "life") & LIFE_LIVE:
+                if self.libweft.fiber.get(block, "life") & LIFE_LIVE:
                     yield base + at, block
 
     def index_of(self, block):
-        return self.library.fiber.get(read(block, self.library.fiber.size), "index", "I")
+        return self.libweft.fiber.get(read(block, self.libweft.fiber.size), "index", "I")
 
     def next_of(self, index):
         """The next in the queue that the fiber of that index is in."""
-        base = self.slabs[index // SLAB_BLOCKS] + index % SLAB_BLOCKS * self.library.fiber.size
-        return self.library.fiber.get(read(base, self.library.fiber.size), "next", "I")
+        base = self.slabs[index // SLAB_BLOCKS] + index % SLAB_BLOCKS * self.libweft.fiber.size
+        return self.libweft.fiber.get(read(base, self.libweft.fiber.size), "next", "I")
 
     def fiber(self, address, raw):
-        get = self.library.fiber.get
+        get = self.libweft.fiber.get
         life, word = get(raw, "life"), get(raw, "word")
         state = self.state(address, life, word)
         # The stack of an ended fiber, and with it its name, may be another's.
         frame = get(raw, "frame") if state != "ended" else 0
         name, host = "", None
         if frame:
-            host = read(frame, self.library.frame.size)
-            name = text(host[self.library.frame.at["name"] :][:32])
+            host = read(frame, self.libweft.frame.size)
+            name = text(host[self.libweft.frame.at["name"] :][:32])
         elif state == "unstarted" and get(raw, "sp"):
             name = text(read(get(raw, "sp"), 32))
         return Fiber(
@@ -173,7 +173,7 @@ class Program:
         thread = as_int(worker["thread"])
         if not thread:
             return None
-        return self.threads.of(self.library.at(thread, "struct wf_thread")["pthread"])
+        return self.threads.of(self.libweft.at(thread, "struct wf_thread")["pthread"])
 
     def thread_of(self, worker):
         """The same, or else the one that stands on its fiber's stack."""
@@ -184,8 +184,8 @@ class Program:
     def timers(self):
         """What is armed for a park: by fiber's index and sequence number, the deadline."""
         found = {}
-        slot = Fields(self.library.type("struct wf_timer_slot"))
-        timer = Fields(self.library.type("struct wf_timer"))
+        slot = Fields(self.libweft.type("struct wf_timer_slot"))
+        timer = Fields(self.libweft.type("struct wf_timer"))
         for runtime in self.runtimes:
             for i in range(int(runtime["worker_count"])):
                 heap = runtime["worker"][i]["timers"]
@@ -215,9 +215,9 @@ class Fibers:
 
     def __init__(self, program):
         self.program = program
-        self.library = program.library
+        self.libweft = program.library
         self.places = Places()
-        self.stands = Stands(self.library)
+        self.stands = Stands(self.libweft)
         self.timers = program.timers()
         self.without_stack = 0  # rows of fibers whose stack is missing
         # The clock of another machine, or of the time when a core was written, is not known.
@@ -271,8 +271,8 @@ class Fibers:
             stands = self.running_at(fiber)
         elif fiber.state in ("unstarted", "ready"):
             stands = self.places.of(fiber.fn)
-        if fiber.host is not None and self.library.frame.get(fiber.host, "host.strand"):
-            in_generator = self.library.frame.get(fiber.host, "host.gen") != 0
+        if fiber.host is not None and self.libweft.frame.get(fiber.host, "host.strand"):
+            in_generator = self.libweft.frame.get(fiber.host, "host.gen") != 0
             stands += " in a generator" if in_generator else " in a coroutine"
         name = '"%s"' % fiber.name if fiber.name else "-"
         return (str(fiber.id), name, fiber.state, waits, stands, self.places.of(fiber.site))
@@ -283,7 +283,7 @@ class Fibers:
             return "-"
         thread.switch()
         frame = first = gdb.newest_frame()
-        while frame is not None and self.library.owns(frame):
+        while frame is not None and self.libweft.owns(frame):
             frame = frame.older()
         return Stands.describe(frame or first)
 
@@ -306,11 +306,11 @@ class Fibers:
     def stacks(self, fiber):
         """What a fiber stands on, innermost first: a heading or None, and the saved stack pointer."""
         sp = self.saved(fiber)
-        strand = self.library.frame.get(fiber.host, "host.strand")
-        own = fiber.frame + self.library.frame.at["host.own"]
+        strand = self.libweft.frame.get(fiber.host, "host.strand")
+        own = fiber.frame + self.libweft.frame.at["host.own"]
         yield None, sp
         while strand and strand != own:
-            block = self.library.at(strand, "struct wf_strand")
+            block = self.libweft.at(strand, "struct wf_strand")
             generator = self.container(block, strand, "run_body", "struct weft_gen")
             if generator is None:
                 strand = own
@@ -320,7 +320,7 @@ class Fibers:
                 heading = "in a generator, body %s; resumed by:" % self.places.of(
                     int(generator["body"])
                 )
-            yield heading, int(self.library.at(strand, "struct wf_strand")["sp"])
+            yield heading, int(self.libweft.at(strand, "struct wf_strand")["sp"])
 
     def container(self, strand, address, entry, name):
         """The generator that a strand is part of, or None."""
@@ -328,8 +328,8 @@ class Fibers:
         function = function.function if function is not None else None
         if function is None or function.name != entry:
             return None
-        kind = self.library.type(name)
-        return self.library.at(address - Fields(kind).at["strand"], name)
+        kind = self.libweft.type(name)
+        return self.libweft.at(address - Fields(kind).at["strand"], name)
 
     def backtrace(self, fiber, options):
         lines = [self.describe(fiber)]

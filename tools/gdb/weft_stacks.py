@@ -362,7 +362,7 @@ class Stands:
     """Which call of weft a parked fiber waits in, and where its own code stands (B2)."""
 
     def __init__(self, library):
-        self.library = library
+        self.libweft = library
         self.layout = layout()
         self.shapes = {}
 
@@ -386,7 +386,7 @@ class Stands:
         call, links = None, []
         with unwound(saved_sp) as frame:
             sp = saved_sp + self.layout.size
-            while frame is not None and self.library.owns(frame):
+            while frame is not None and self.libweft.owns(frame):
                 name = frame.name() or ""
                 if name.startswith("weft_"):
                     call = name
