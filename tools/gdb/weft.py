@@ -215,7 +215,7 @@ class Fibers:
 
     def __init__(self, program):
         self.program = program
-        self.libweft = program.library
+        self.libweft = program.libweft
         self.places = Places()
         self.stands = Stands(self.libweft)
         self.timers = program.timers()
