@@ -36,9 +36,10 @@ struct weft_coro {
 	void *payload;
 	struct wf_strand strand;
 	/* A main one's. */
-	wf_a32 references;	 /* its host, its children, and those it owns */
-	struct wf_host *host;	 /* NULL: has ended */
-	struct weft_coro *ended; /* R3 */
+	wf_a32 references;	/* its host, its children, and those it owns */
+	struct wf_host *host;	/* NULL: has ended */
+	struct weft_coro *left; /* R3: whom the host has just left */
+	bool left_ended;
 };
 
 static pthread_key_t thread_end;
@@ -142,14 +143,15 @@ static struct weft_coro *current(struct wf_host *host)
 	return host->coro != NULL ? host->coro : main_of(host);
 }
 
-/* R3. */
-static void reap(struct weft_coro *main)
+/* R3: on the strand that goes on, before anything of the user's. */
+static void arrive(struct weft_coro *main)
 {
-	struct weft_coro *ended = main->ended;
-	if (ended == NULL)
-		return;
-	main->ended = NULL;
-	wf_strand_close(&ended->strand);
+	struct weft_coro *left = main->left;
+	if (main->left_ended)
+		wf_strand_close(&left->strand);
+	wf_store_rel32(&left->current, 0); /* CO-3 */
+	if (main->left_ended)
+		set_life(left, DEAD); /* from here on it may be released */
 }
 
 /* Whom a value (code 0) or an error for `target` reaches; NULL: nobody. */
@@ -191,7 +193,7 @@ static int pass_through(struct weft_coro *target, const struct weft_coro *receiv
 
 static struct wf_strand *run(struct wf_strand *self);
 
-/* R2: `from` has switched to it, or, being dead, has it as parent. */
+/* R2: `from` has switched to it; NULL: one that ends has it as parent. */
 static int start(struct weft_coro *coro, struct weft_coro *main, struct weft_coro *from)
 {
 	struct wf_strand strand = {0};
@@ -206,7 +208,7 @@ static int start(struct weft_coro *coro, struct weft_coro *main, struct weft_cor
 	coro->strand = strand;
 	coro->at = &coro->strand;
 	set_owner(coro, main);
-	struct weft_coro *owner = owner_of(coro->parent), *parent = life_of(from) == LIVE ? from : main;
+	struct weft_coro *owner = owner_of(coro->parent), *parent = from != NULL ? from : main;
 	if (owner == NULL || owner == main)
 		return 0;
 	for (const struct weft_coro *up = parent; up != NULL; up = up->parent)
@@ -231,10 +233,11 @@ static void leave_for(
 {
 	from->at = wf_host_strand(host);
 	from->gen = host->gen;
+	host->main->left = from;
+	host->main->left_ended = false;
 	become(host, to, code, value);
-	wf_store_rel32(&from->current, 0); /* CO-3 */
 	wf_strand_switch(host, to->at, 0);
-	reap(owner_of(from)); /* the owner of the host that has switched back: another one only in weft_coro_free */
+	arrive(owner_of(from)); /* the owner of the host that has switched back: another one only in weft_coro_free */
 }
 
 /* Where control goes when `coro`, of `main`, has ended. Sets what arrives there. */
@@ -246,7 +249,7 @@ static struct weft_coro *successor(struct weft_coro *coro, struct weft_coro *mai
 		if (right == NOT_MINE)
 			return main; /* a parent that was started elsewhere meanwhile */
 		*code = pass_through(target, receiver, *code);
-		int error = right == TO_START ? start(receiver, main, coro) : 0;
+		int error = right == TO_START ? start(receiver, main, NULL) : 0;
 		if (error == 0)
 			return receiver;
 		if (error == -EXDEV)
@@ -260,7 +263,7 @@ static struct weft_coro *successor(struct weft_coro *coro, struct weft_coro *mai
 static struct wf_strand *run(struct wf_strand *self)
 {
 	struct weft_coro *coro = of_strand(self);
-	reap(owner_of(coro));
+	arrive(owner_of(coro));
 	void *value = coro->fn(coro->value);
 	int code = 0;
 	if (value == &coro->raised) {
@@ -271,10 +274,9 @@ static struct wf_strand *run(struct wf_strand *self)
 	}
 	struct wf_host *host = wf_host();
 	struct weft_coro *main = owner_of(coro);
-	set_life(coro, DEAD);
-	wf_store_rel32(&coro->current, 0); /* CO-3 */
 	struct weft_coro *to = successor(coro, main, &code, &value);
-	main->ended = coro;
+	main->left = coro;
+	main->left_ended = true;
 	become(host, to, code, value);
 	return to->at;
 }

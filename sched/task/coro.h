@@ -7,7 +7,8 @@
  *          host, or as somebody refers to it.
  * Rules    R1 `owner`, the main coroutine of whom it belongs to, is set when it is started, and by weft_coro_free on another host.
  *          R2 a LIVE coroutine's ancestors are of its host, or not started: a parent elsewhere is replaced at the start.
- *          R3 who is switched to gives back the stack of one that has just ended (`ended` of the main coroutine).
+ *          R3 who goes on says that who was left is no longer current, and if it has ended, gives its stack back and calls it DEAD: until
+ *             then it was still on its stack, and another thread could have resumed or released it.
  *          R4 a coroutine that is somebody's parent is not released: children are counted.
  *          R5 of two hosts that start one at once, one does; the other has -EXDEV.
  * Order    CO-1 references of a main coroutine: each decrement (acq_rel) -> the last one: carries its fields.
