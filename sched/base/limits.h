@@ -44,6 +44,10 @@ _Static_assert((WF_READY_CAP & (WF_READY_CAP - 1)) == 0, "the ring is indexed by
  * it does not fall into step with a program's own period. Lower costs a system call more often. */
 #define WF_TICK_RUNS 61u
 
+/* Calls that complete at once, in one run of a fiber: then it gives way (credit.h). Tokio's choice. With 20 ns a call the longest tick is
+ * 0.2 ms; counting and giving way cost 0.7 ns a call. */
+#define WF_RUN_CREDIT 128u
+
 /* The injection queue is looked at every so many picks even while local work never ends. */
 #define WF_INJECT_PERIOD 61u
 /* Fibers taken from the injection queue in one visit: half of the ring. */
@@ -73,6 +77,36 @@ _Static_assert((WF_READY_CAP & (WF_READY_CAP - 1)) == 0, "the ring is indexed by
  * looks without a run. */
 #define WF_MONITOR_NS 5000000
 #define WF_MONITOR_IDLE 20
+
+/* Spares of a runtime, threads that stand in for stuck workers: enough for a burst of blocking calls, few enough that a program that blocks
+ * everywhere does not become one with a thousand threads. At the bound fibers wait until one of the stuck goes on; said once. */
+#define WF_SPARES_MAX 64u
+/* A worker whose fiber has not given way for this long is stuck. With the monitor's looks it is found out after 5 to 10 ms. */
+#define WF_STUCK_NS 5000000
+/* A suspect that has used this much of a processor computes; one that has not, and does not sleep, waits for one. */
+#define WF_STUCK_CPU_NS 500000
+/* The monitor looks this often while a worker is stuck: the delay of what arrives for it meanwhile. */
+#define WF_MONITOR_STUCK_NS 1000000
+/* Between two looks for deadlocks while fibers run: one is reported within a second. */
+#define WF_INSPECT_NS 500000000
+/* A fiber that holds its worker for this long is counted and reported, if weft_config does not say otherwise: long enough for honest work between two
+ * calls, and what others begin to feel. */
+#define WF_LONG_RUN_NS 10000000
+/* WEFT_RESCUE_SIGNAL: between two signals to a stuck thread. Each may end a sleep of its. */
+#define WF_DISTURB_NS 20000000
+/* Frames of a running fiber that are reported. */
+#define WF_LOOK_FRAMES 32u
+/* How long a computing thread may take to say where it is: ticks of the clock come every 1 to 10 ms. */
+#define WF_LOOK_PATIENCE_NS 30000000
+/* Fibers whose long run was reported are remembered, by index modulo this; and at most so many lines a second. */
+#define WF_LONG_SEEN 64u
+#define WF_LONG_LINES 10u
+/* Spares go on for this long after they were last needed: stalls come in groups, and a thread with its ring costs 300 us. */
+#define WF_SPARE_KEEP_NS 50000000
+/* After a spare could not start, none is tried for this long. */
+#define WF_SPARE_PAUSE_NS 1000000000
+/* Fibers, and operations in flight, taken from a stuck worker in one visit, which the visitor's own fibers wait for: about 1 ms. */
+#define WF_RESCUE_BATCH 1024u
 
 /* Fibers a worker may take from another in one steal: half of what is there, at most this. */
 #define WF_STEAL_MAX (WF_READY_CAP / 2)
@@ -106,6 +140,13 @@ _Static_assert((WF_READY_CAP & (WF_READY_CAP - 1)) == 0, "the ring is indexed by
 
 /* Places of which the leak report tells apart; it stands on weft_stop's stack. */
 #define WF_LEAK_SITES 64u
+
+/* A runtime that is being stopped names the fibers that have not ended: clean-up that is bounded mostly ends before that. And again so often. */
+#define WF_STOP_SAYS_NS INT64_C(2000000000)
+#define WF_STOP_SAYS_AGAIN_NS INT64_C(5000000000)
+
+/* Places of a program whose misuse of weft is said; the others' is only answered. */
+#define WF_MISUSE_PLACES 64u
 
 /* Keys of fiber-local storage. As many as POSIX threads have; more is -EAGAIN. */
 #define WF_KEYS_MAX 1024u

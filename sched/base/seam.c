@@ -3,6 +3,7 @@
 #include "sched/base/seam.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/futex.h>
 #include <signal.h>
 #include <stdio.h>
@@ -12,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "sched/base/alloc.h"
 #include "sched/base/check.h"
 
 WF_OWNER_CODE_BEGIN
@@ -92,21 +94,58 @@ void wf_pause(int64_t duration)
 	wf_futex_wait(&never, 0, wf_clock_now() + duration);
 }
 
+int64_t wf_clock_of_thread(void)
+{
+	struct timespec ts;
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+	return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
+static wf_a64 census;
+#define CENSUS_CHANGE (UINT64_C(1) << 32)
+
+struct thread_start {
+	void *(*fn)(void *);
+	void *arg;
+};
+
+/* Its name says whose a thread is, but not reliably: threads that the program makes on it inherit it. So they are counted. */
+static void *thread_main(void *memory)
+{
+	struct thread_start start = *(struct thread_start *)memory;
+	wf_free(memory, sizeof(start));
+	wf_add_sc64(&census, CENSUS_CHANGE + 1);
+	void *result = start.fn(start.arg);
+	wf_add_sc64(&census, CENSUS_CHANGE - 1);
+	return result;
+}
+
+uint64_t wf_thread_census(void)
+{
+	return wf_load_sc64(&census);
+}
+
 int wf_thread_create(pthread_t *thread, const char *name, void *(*fn)(void *), void *arg)
 {
 	/* The new thread inherits the mask: process-directed signals go to the program's own threads, so that its
 	 * handlers run on its own stacks; SIGPIPE of a broken pipe stays pending here and kills nobody. */
 	static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS};
 	sigset_t mask, old;
+	struct thread_start *start = wf_alloc(sizeof(*start));
+	if (start == NULL)
+		return -ENOMEM;
+	*start = (struct thread_start){fn, arg};
 	sigfillset(&mask);
 	for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++)
 		sigdelset(&mask, faults[i]);
 	int error = pthread_sigmask(SIG_SETMASK, &mask, &old);
 	WF_CHECK(error == 0);
-	error = pthread_create(thread, NULL, fn, arg);
+	error = pthread_create(thread, NULL, thread_main, start);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	if (error == 0)
 		pthread_setname_np(*thread, name);
+	else
+		wf_free(start, sizeof(*start));
 	return -error;
 }
 
@@ -114,6 +153,36 @@ void wf_thread_join(pthread_t thread)
 {
 	int error = pthread_join(thread, NULL);
 	WF_CHECK(error == 0);
+}
+
+int wf_thread_id(void)
+{
+	return (int)gettid();
+}
+
+int64_t wf_thread_cpu(int thread)
+{
+	/* The clock of a thread by its number, as the kernel encodes it: include/linux/posix-timers.h, CPUCLOCK_SCHED of a thread. */
+	struct timespec ts;
+	int before = errno;
+	bool there = clock_gettime((clockid_t)(~(unsigned)thread << 3 | 6u), &ts) == 0;
+	errno = before;
+	return there ? (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec : -1;
+}
+
+char wf_thread_state(int thread)
+{
+	char path[48], text[128];
+	int before = errno;
+	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", thread);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd >= 0 ? read(fd, text, sizeof(text) - 1) : -1;
+	if (fd >= 0)
+		close(fd);
+	errno = before;
+	text[n > 0 ? n : 0] = '\0';
+	const char *end = strrchr(text, ')'); /* of the name, which may hold anything */
+	return end != NULL && end[1] == ' ' ? end[2] : '\0';
 }
 
 uint64_t wf_random_seed(void)
