@@ -12,6 +12,10 @@
  *     each call that parks or yields; WEFT_PINNED keeps it on the worker that first runs it.
  *     Nothing takes it off its worker between such calls: long computations call weft_yield() or
  *     weft_check().
+ *   - Calls that park also give way now and then when they need not wait, so that a fiber that
+ *     always finds a free lock or more data does not keep the others from running: after 128 such
+ *     calls, or after 61 that are system calls (MSG_DONTWAIT), others run. Calls that do not park
+ *     never give way: a loop over one of the try forms, or over weft_spawn(), calls weft_yield().
  *   - It ends when its function returns. Then, on the fiber itself, the destructors of its local
  *     values run, and only then its joiner wakes and the stack is recycled.
  *   - Every fiber from weft_spawn is joined once or detached, by any fiber. Until then its result

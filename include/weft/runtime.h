@@ -24,6 +24,9 @@
  *                           flags do
  *          WEFT_OFFLOAD_THREADS  most threads of the offload pool, 1 .. 4096
  *          WEFT_NAMESERVERS  name servers instead of those of resolv.conf: 127.0.0.1:53,[::1]:53
+ *          WEFT_RESCUE      coop | signal | off: as weft_config.rescue
+ *          WEFT_LONG_RUN    milliseconds of weft_config.long_run, 1 .. 1000000; off: no report
+ *          WEFT_DUMP_SIGNAL QUIT, SIGUSR1, 12...: this signal has weft_dump() write to stderr
  *          WEFT_LEAKS       on | off: as the flag WEFT_LEAK_REPORT; default off
  *          WEFT_LOG         info | warn | off: what weft says on stderr; default warn. Fatal lines
  *                           and the reason of a failed start are always said.
@@ -94,7 +97,8 @@ typedef void *(*weft_fn)(void *arg);
 #define WEFT_VIRTUAL_TIME 1u
 
 /* Force one io_uring mode; one that the kernel refuses is then an error. At most one may be given.
- * By default the first that works is taken: defer, coop, plain. */
+ * By default the first that works is taken: coop, plain; or with WEFT_RESCUE_SIGNAL and _OFF:
+ * defer, coop, plain. */
 
 /* Completions are handled only when the worker asks for them: cheapest (Linux 6.1). */
 #define WEFT_RING_DEFER 2u
@@ -106,6 +110,26 @@ typedef void *(*weft_fn)(void *arg);
 /* When the runtime ends, a line on stderr for each place that spawned fibers which have ended and were
  * neither joined nor detached. */
 #define WEFT_LEAK_REPORT 16u
+
+/* SIGQUIT has all fibers written to stderr, as weft_dump() does, and the process goes on. The
+ * environment's WEFT_DUMP_SIGNAL does the same with any signal. */
+#define WEFT_DUMP_ON_SIGQUIT 32u
+
+/* Values of weft_config.rescue: what becomes of the fibers, timers and I/O of a worker whose fiber
+ * computes for long, or sits in a system call that weft does not know. Except with WEFT_RESCUE_OFF
+ * other workers take them over within 20 ms, or threads started for the time. */
+
+/* WEFT_RESCUE_COOP. */
+#define WEFT_RESCUE_AUTO 0u
+/* The stuck thread takes part in nothing and gets no signal. Rings are in mode coop, where the kernel
+ * hands out completions at any system call: foreign calls that the kernel restarts (read, futex,
+ * nanosleep, poll, select...) go on, epoll_wait and calls with SO_RCVTIMEO may return EINTR. */
+#define WEFT_RESCUE_COOP 1u
+/* The stuck thread gets a signal when its ring has completions: foreign calls may return EINTR,
+ * nanosleep and poll too. Rings are in mode defer. */
+#define WEFT_RESCUE_SIGNAL 2u
+/* They wait for it. */
+#define WEFT_RESCUE_OFF 3u
 
 /* How to run. All zero: the defaults, each of which the environment may change (see above). */
 typedef struct weft_config {
@@ -120,11 +144,16 @@ typedef struct weft_config {
 	unsigned ring_entries;
 	/* WEFT_ENGINE_*. A forced engine that is refused is an error, not a fallback. */
 	unsigned engine;
-	/* WEFT_VIRTUAL_TIME, WEFT_LEAK_REPORT, and at most one of WEFT_RING_*; other bits are
-	 * -EINVAL. */
+	/* WEFT_VIRTUAL_TIME, WEFT_LEAK_REPORT, WEFT_DUMP_ON_SIGQUIT, and at most one of WEFT_RING_*;
+	 * other bits are -EINVAL. */
 	unsigned flags;
 	/* Most threads of the offload pool, at most 4096; 0: 256. None is started before it is needed. */
 	unsigned offload_threads;
+	/* WEFT_RESCUE_*. */
+	unsigned rescue;
+	/* A fiber that holds its worker for this many nanoseconds is counted (weft_worker_stats.stalls)
+	 * and reported once on stderr; 0: 10 ms, negative: never. */
+	weft_ns long_run;
 } weft_config;
 
 /**

@@ -72,6 +72,13 @@ typedef struct weft_worker_stats {
 
 	/* Stacks fetched from the shared pool, the own cache being empty. */
 	uint64_t stack_misses;
+
+	/* Times it took over what a stuck worker held. */
+	uint64_t rescues;
+	/* Times one of its fibers held it for longer than weft_config.long_run. */
+	uint64_t stalls;
+	/* Operations that stayed on its ring because its thread was in an uninterruptible sleep. */
+	uint64_t kept_ops;
 } weft_worker_stats;
 
 /* The state of a runtime and the sum of its workers' counters. */

@@ -33,6 +33,9 @@
  *   weft_futex_wait                         yes    yes            nothing to undo
  *   all the others                          no     no
  *
+ *   Those that park give way now and then also when they need not wait, as fiber.h says; the others
+ *   never do. So whoever tries again and again calls weft_yield() in between.
+ *
  * Memory order: an unlock comes before the next lock, a post before the wait it lets through, done
  * before the wait that sees zero, set before the wait that sees it, the end of a once function
  * before every return of once_do, all arrivals at a barrier before all returns from it.

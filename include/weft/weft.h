@@ -19,6 +19,7 @@
  *   signal.h   signals as a channel
  *   process.h  child processes: start, pipes, wait, run
  *   stats.h    counters of a runtime and of its workers
+ *   report.h   when something hangs: deadlocks, and a dump of all fibers
  *
  * Rules of all of them
  *   - A function that can fail returns a value >= 0 or a negative errno value; weft never reports
@@ -66,6 +67,7 @@
 #include <weft/net.h>
 #include <weft/offload.h>
 #include <weft/process.h>
+#include <weft/report.h>
 #include <weft/runtime.h>
 #include <weft/scope.h>
 #include <weft/signal.h>

@@ -13,6 +13,7 @@
 
 #include "io/api/names.h"
 #include "io/api/op.h"
+#include "sched/core/misuse.h"
 #include "sched/core/worker.h"
 
 static int parse_unix(const char *path, struct wf_address *out)
@@ -142,7 +143,7 @@ int weft_listen(const char *address)
 {
 	struct wf_target target;
 	if (wf_self() == NULL)
-		return -EPERM;
+		return wf_off_fiber();
 	int error = wf_address_parse(address, &target);
 	if (error != 0)
 		return error;

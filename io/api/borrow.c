@@ -15,6 +15,7 @@
 #include "io/api/fd.h"
 #include "io/api/op.h"
 #include "sched/core/lend.h"
+#include "sched/core/misuse.h"
 #include "sched/core/runtime.h"
 
 #define FROM_HEAP 1u
@@ -47,7 +48,7 @@ ssize_t weft_recv_borrow(int fd, weft_slice *slice)
 		return -EINVAL;
 	*slice = (weft_slice){NULL, 0, 0};
 	if (w == NULL)
-		return -EPERM;
+		return wf_off_fiber();
 	if (!w->rt->driver->lends)
 		return receive_on_heap(fd, slice);
 	struct wf_op op = {.code = WF_OP_RECV, .hints = WF_OP_LEND, .fd = fd, .size = WF_LEND_BYTES};

@@ -23,6 +23,7 @@
 #include "io/api/names.h"
 #include "io/api/op.h"
 #include "sched/base/alloc.h"
+#include "sched/core/misuse.h"
 #include "sched/core/worker.h"
 
 /* RFC 8305 recommends 250 ms: longer than nearly every handshake, shorter than a person's patience. */
@@ -187,7 +188,7 @@ int weft_dial(const char *address)
 {
 	struct wf_target target;
 	if (wf_self() == NULL)
-		return -EPERM;
+		return wf_off_fiber();
 	int error = wf_address_parse(address, &target);
 	if (error != 0)
 		return error;

@@ -14,6 +14,7 @@
 #include "sched/base/limits.h"
 #include "sched/base/sanitize.h"
 #include "sched/core/runtime.h"
+#include "sched/core/waiting.h"
 
 WF_OWNER_CODE_BEGIN
 
@@ -124,6 +125,7 @@ int wf_fd_wait_for_release(struct wf_fd_entry *entry)
 	if (error != 0)
 		return error;
 	struct wait wait = {.entry = entry};
+	wf_waits_for(fiber, WF_WAITS_DESCRIPTOR, NULL);
 	if (wf_park(wf_park_masks(fiber), commit_wait, &wait) != WF_WAKE_OK)
 		unlink_waiter(entry, &wait.waiter);
 	return 0;
@@ -252,6 +254,7 @@ static int wait_for_position(struct wf_fd_entry *entry, struct wf_op *op)
 	int error = 0;
 	while (error == 0) {
 		struct wait wait = {.entry = entry, .waiter = {.op = op}};
+		wf_waits_for(op->fiber, WF_WAITS_DESCRIPTOR, NULL);
 		wf_park(wf_park_masks(op->fiber), commit_mover, &wait);
 		wf_lock_acquire(&entry->lock);
 		unlink_mover_locked(entry, &wait.waiter);
@@ -406,6 +409,7 @@ int wf_fd_close_begin(int fd)
 	while (wf_fd_state_locked(entry) == WF_FD_RELEASING) { /* C1: the number may be another file's already */
 		struct wait wait = {.entry = entry};
 		wf_lock_release(&entry->lock);
+		wf_waits_for(wf_self()->current, WF_WAITS_DESCRIPTOR, NULL);
 		wf_park(WF_PARK_DEAF, commit_wait, &wait);
 		wf_lock_acquire(&entry->lock);
 	}
@@ -427,6 +431,7 @@ int wf_fd_close_begin(int fd)
 	wf_lock_release(&entry->lock);
 	while (busy) {
 		struct wait wait = {.entry = entry, .for_empty = true};
+		wf_waits_for(wf_self()->current, WF_WAITS_DESCRIPTOR, NULL);
 		wf_park(WF_PARK_DEAF, commit_wait, &wait);
 		wf_lock_acquire(&entry->lock);
 		busy = busy_locked(entry);

@@ -12,6 +12,7 @@
 #include "io/api/op.h"
 #include "io/api/resolve.h"
 #include "sched/base/alloc.h"
+#include "sched/core/misuse.h"
 #include "sched/core/runtime.h"
 #include "sched/core/worker.h"
 #include "sched/task/pool.h"
@@ -315,7 +316,11 @@ int weft_getaddrinfo(
 	const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **res)
 {
 	int system = EPERM;
-	int result = wf_self() != NULL ? look_up(node, service, hints, res, &system) : EAI_SYSTEM;
+	int result = EAI_SYSTEM;
+	if (wf_self() != NULL)
+		result = look_up(node, service, hints, res, &system);
+	else
+		wf_misuse_off_fiber();
 	if (result == EAI_SYSTEM)
 		wf_errno_store(system);
 	return result;

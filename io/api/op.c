@@ -13,7 +13,10 @@
 #include "sched/base/limits.h"
 #include "sched/base/sanitize.h"
 #include "sched/base/seam.h"
+#include "sched/core/engine.h"
+#include "sched/core/misuse.h"
 #include "sched/core/runtime.h"
+#include "sched/core/waiting.h"
 #include "sched/sync/wait.h"
 #include "sched/task/pool.h"
 
@@ -27,13 +30,14 @@ static bool commit_op(struct wf_worker *w, struct wf_fiber *fiber, uint64_t tick
 	wf_store_rlx32(&w->ops_in_flight, wf_load_rlx32(&w->ops_in_flight) + 1);
 	/* rlx: PARKED comes after it (WK-1.1), so whoever finds the fiber parked finds the thread too. */
 	wf_store_rlx32(&fiber->op_thread, w->thread->slot + 1);
-	w->thread->driver->submit(w->thread, op);
+	wf_engine_submit(w->thread, op);
 	return true;
 }
 
 static void park_in(struct wf_fiber *fiber, struct wf_op *op, uint64_t masks)
 {
 	fiber->frame->op = op;
+	wf_waits_for(fiber, WF_WAITS_IO, op);
 	wf_park(WF_PARK_OP | masks, commit_op, op);
 	fiber->frame->op = NULL;
 }
@@ -86,7 +90,8 @@ static bool never_ready(struct wf_wait *wait)
 
 int32_t wf_op_pause(weft_ns *pause)
 {
-	struct wf_wait wait = {.publish = never_ready, .deadline = weft_after(*pause)};
+	struct wf_wait wait = {
+		.publish = never_ready, .deadline = weft_after(*pause), .kind = WF_WAITS_SLEEP};
 	*pause = *pause < WF_RETRY_MAX_NS ? *pause * 2 : WF_RETRY_MAX_NS;
 	wf_wait(&wait, wf_wait_masks());
 	return interrupted(wf_self()->current);
@@ -141,9 +146,9 @@ static bool leave(struct wf_op *op, struct wf_op *second, int32_t result)
 static int32_t run(
 	struct wf_op *op, struct wf_op *second, short events, int32_t (*parts)(struct wf_op *op))
 {
-	struct wf_worker *w = wf_self();
+	struct wf_worker *w = wf_turn();
 	if (w == NULL)
-		return -EPERM;
+		return wf_off_fiber();
 	struct wf_fiber *fiber = w->current;
 	op->fiber = fiber;
 	if (second != NULL)
@@ -177,7 +182,7 @@ static bool alone(struct wf_worker *w)
 	return wf_load_rlx32(&w->ready.head) == wf_load_rlx32(&w->ready.tail) &&
 		wf_load_rlxp(&w->next) == NULL &&
 		wf_load_rlx64(&w->deque.top) == wf_load_rlx64(&w->deque.bottom) &&
-		!w->thread->driver->pending(w->thread);
+		!wf_engine_pending(w);
 }
 
 static bool read_directly(struct wf_worker *w, struct wf_op *op)
@@ -210,9 +215,9 @@ static bool read_directly(struct wf_worker *w, struct wf_op *op)
  * close that interrupts. False: the long way. */
 static bool run_counted(struct wf_op *op)
 {
-	struct wf_worker *w = wf_self();
+	struct wf_worker *w = wf_turn();
 	if (w == NULL || !(op->hints & WF_OP_COUNTED) ||
-		!(w->thread->operations & UINT64_C(1) << op->code) || wf_wait_levels() != 0)
+		!(w->thread->operations & UINT64_C(1) << op->code) || wf_levels_on(w) != 0)
 		return false;
 	struct wf_fd_entry *entry = op->entry;
 	if (!wf_fd_enter_counted(entry)) {
@@ -282,7 +287,7 @@ int32_t wf_op_run_always(struct wf_op *op)
 {
 	struct wf_worker *w = wf_self();
 	if (w == NULL)
-		return -EPERM;
+		return wf_off_fiber();
 	op->fiber = w->current;
 	int32_t result = once(w->current, op, WF_PARK_DEAF);
 	if (op->code == WF_OP_CLOSE &&
@@ -296,9 +301,9 @@ int32_t wf_op_run_always(struct wf_op *op)
 
 int32_t wf_op_run_direct(struct wf_op *op)
 {
-	struct wf_worker *w = wf_self();
+	struct wf_worker *w = wf_turn_in_place();
 	if (w == NULL)
-		return -EPERM;
+		return wf_off_fiber();
 	op->fiber = w->current;
 	int error = wf_interrupted(w, w->current);
 	if (error == 0)
@@ -314,9 +319,9 @@ int32_t wf_op_run_direct(struct wf_op *op)
 
 int wf_op_refuse(int error)
 {
-	struct wf_worker *w = wf_self();
+	struct wf_worker *w = wf_turn();
 	if (w == NULL)
-		return -EPERM;
+		return wf_off_fiber();
 	int level = wf_interrupted(w, w->current);
 	return level != 0 ? level : error;
 }

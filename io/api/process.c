@@ -32,6 +32,7 @@
 
 #include "io/api/op.h"
 #include "sched/base/lock.h"
+#include "sched/core/misuse.h"
 #include "sched/sync/wait.h"
 #include "sched/task/pool.h"
 
@@ -257,7 +258,7 @@ int weft_process_spawn(weft_process *process, const weft_process_options *option
 	if (process != NULL)
 		clear(process);
 	if (wf_self() == NULL)
-		return -EPERM;
+		return wf_off_fiber();
 	int error = wf_wait_levels();
 	if (error == 0)
 		error = check(process, options);
@@ -311,7 +312,7 @@ static int look(weft_process *process, int *status)
 int weft_process_wait(weft_process *process, int *status)
 {
 	if (wf_self() == NULL)
-		return -EPERM;
+		return wf_off_fiber();
 	int error = wf_wait_levels();
 	if (error != 0)
 		return error;
@@ -357,7 +358,9 @@ int weft_process_kill(weft_process *process, int number)
 /* A descriptor of the struct, on a fiber or off. */
 static void close_one(int *fd)
 {
-	if (*fd >= 0 && weft_close(*fd) == -EPERM) {
+	if (wf_self() != NULL) {
+		weft_close(*fd);
+	} else if (*fd >= 0) {
 		int before = wf_errno_load();
 		close(*fd);
 		wf_errno_store(before);
@@ -370,8 +373,10 @@ static void await_end(weft_process *process)
 {
 	while (look(process, NULL) == 0) {
 		struct wf_op op = {.code = WF_OP_POLL, .fd = process->pidfd, .flags = POLLIN};
-		if (wf_op_run_always(&op) != -EPERM)
+		if (wf_self() != NULL) {
+			wf_op_run_always(&op);
 			continue;
+		}
 		struct pollfd one = {.fd = process->pidfd, .events = POLLIN};
 		int before = wf_errno_load();
 		poll(&one, 1, -1);

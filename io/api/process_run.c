@@ -23,6 +23,7 @@
 
 #include "io/api/op.h"
 #include "sched/base/alloc.h"
+#include "sched/core/misuse.h"
 #include "sched/sync/wait.h"
 
 /* What is kept of a child's words by default: more than a program means to hold in memory, less than what ends it. */
@@ -253,7 +254,7 @@ int weft_process_run(const weft_process_options *options, weft_process_capture *
 	if (capture != NULL)
 		clear(capture);
 	if (wf_self() == NULL)
-		return -EPERM;
+		return wf_off_fiber();
 	int error = wf_wait_levels();
 	if (error != 0)
 		return error;

@@ -21,12 +21,13 @@
 #include "io/api/op.h"
 #include "sched/base/alloc.h"
 #include "sched/base/limits.h"
-#include "sched/core/worker.h"
+#include "sched/core/credit.h"
+#include "sched/core/misuse.h"
 
 static int levels(void)
 {
-	struct wf_worker *w = wf_self();
-	return w == NULL ? -EPERM : wf_interrupted(w, w->current);
+	struct wf_worker *w = wf_turn();
+	return w == NULL ? wf_off_fiber() : wf_interrupted(w, w->current);
 }
 
 static uint64_t given(const off_t *offset)

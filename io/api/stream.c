@@ -23,6 +23,7 @@
 #include "io/api/op.h"
 #include "sched/base/alloc.h"
 #include "sched/base/limits.h"
+#include "sched/core/misuse.h"
 #include "sched/sync/wait.h"
 
 /* A buffer: stdio's size, two pages. Smaller costs more operations, larger more memory for each idle connection. */
@@ -90,7 +91,7 @@ static void move_to_front(struct buffer *b)
 static int enter(weft_stream *s, size_t half)
 {
 	if (wf_self() == NULL)
-		return -EPERM;
+		return wf_off_fiber();
 	int error = wf_wait_levels();
 	if (error != 0)
 		return error;

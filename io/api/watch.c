@@ -57,9 +57,7 @@ static void review(struct wf_worker *w, struct wf_detached *detached)
 	struct wf_fd_entry *entry = d->entry;
 	wf_lock_acquire(&entry->lock);
 	if (d->armed && (d->waiters == NULL || wf_fd_state_locked(entry) == WF_FD_CLOSING)) {
-		if (wf_load_acqp(&detached->thread) == w->thread)
-			w->thread->driver->cancel(w->thread, &detached->op);
-		else
+		if (!wf_detached_cancel(w, detached))
 			wf_detached_ask(w, detached);
 	}
 	wf_lock_release(&entry->lock);

@@ -8,6 +8,7 @@
  */
 #include <errno.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <weft/runtime.h>
@@ -19,11 +20,14 @@
 #include "io/uring/uring.h"
 #include "sched/base/log.h"
 #include "sched/base/seam.h"
+#include "sched/core/monitor.h"
 #include "sched/core/runtime.h"
 #include "sched/core/spawn.h"
+#include "sched/obs/deadlock.h"
+#include "sched/obs/dump.h"
 
 #define RING_FLAGS (WEFT_RING_DEFER | WEFT_RING_COOP | WEFT_RING_PLAIN)
-#define CONFIG_FLAGS (WEFT_VIRTUAL_TIME | WEFT_LEAK_REPORT | RING_FLAGS)
+#define CONFIG_FLAGS (WEFT_VIRTUAL_TIME | WEFT_LEAK_REPORT | WEFT_DUMP_ON_SIGQUIT | RING_FLAGS)
 
 /* A number with an optional k or m; -EINVAL and a line when it is not one between low and high. */
 static int number_from_env(const char *name, uint64_t low, uint64_t high, uint64_t *value)
@@ -67,20 +71,47 @@ static int word_from_env(const char *name, const char *const *words, unsigned co
 	return -EINVAL;
 }
 
+static int long_run_from_env(weft_ns *long_run)
+{
+	const char *text = getenv("WEFT_LONG_RUN");
+	uint64_t ms = 0;
+	if (text != NULL && strcmp(text, "off") == 0) {
+		*long_run = -1;
+		return 0;
+	}
+	int error = number_from_env("WEFT_LONG_RUN", 1, 1000000, &ms);
+	if (ms != 0)
+		*long_run = (weft_ns)ms * WEFT_MS;
+	return error;
+}
+
 static int complete_engine(weft_config *config)
 {
 	static const char *const engines[] = {"auto", "uring", "epoll"};
 	static const char *const rings[] = {"auto", "defer", "coop", "plain"};
 	static const unsigned ring_flags[] = {0, WEFT_RING_DEFER, WEFT_RING_COOP, WEFT_RING_PLAIN};
 	static const char *const switches[] = {"off", "on"};
-	unsigned engine = 0, ring = 0, leaks = 0;
+	static const char *const rescues[] = {"auto", "coop", "signal", "off"};
+	unsigned engine = 0, ring = 0, leaks = 0, rescue = 0;
 	int error = word_from_env("WEFT_ENGINE", engines, 3, &engine);
 	if (error == 0)
 		error = word_from_env("WEFT_RING_MODE", rings, 4, &ring);
 	if (error == 0)
 		error = word_from_env("WEFT_LEAKS", switches, 2, &leaks);
+	if (error == 0)
+		error = word_from_env("WEFT_RESCUE", rescues, 4, &rescue);
 	if (error != 0)
 		return error;
+	if (config->rescue == WEFT_RESCUE_AUTO)
+		config->rescue = rescue;
+	if (config->rescue > WEFT_RESCUE_OFF) {
+		wf_log(WF_LOG_ALWAYS,
+			"weft_config.rescue is %u: not one of WEFT_RESCUE_AUTO, _COOP, _SIGNAL, _OFF",
+			config->rescue);
+		return -EINVAL;
+	}
+	if (config->rescue == WEFT_RESCUE_AUTO)
+		config->rescue = WEFT_RESCUE_COOP;
 	if (config->engine == WEFT_ENGINE_AUTO)
 		config->engine = engine;
 	if (config->engine > WEFT_ENGINE_EPOLL) {
@@ -114,6 +145,7 @@ static int complete(const weft_config *given, weft_config *config)
 	if (given != NULL)
 		*config = *given;
 	uint64_t workers = 0, stack = 0, offload = 0;
+	weft_ns long_run = WF_LONG_RUN_NS;
 	int error = wf_log_configure();
 	if (error == 0)
 		error = number_from_env("WEFT_WORKERS", 1, WF_WORKERS_MAX, &workers);
@@ -122,11 +154,15 @@ static int complete(const weft_config *given, weft_config *config)
 	if (error == 0)
 		error = number_from_env("WEFT_OFFLOAD_THREADS", 1, WF_POOL_THREADS_MAX, &offload);
 	if (error == 0)
+		error = long_run_from_env(&long_run);
+	if (error == 0)
 		error = wf_names_check_environment();
 	if (error == 0)
 		error = complete_engine(config);
 	if (error != 0)
 		return error;
+	if (config->long_run == 0)
+		config->long_run = long_run;
 	if (config->workers == 0)
 		config->workers = workers != 0 ? (unsigned)workers : wf_cpu_count();
 	if (config->workers > WF_WORKERS_MAX) {
@@ -159,6 +195,32 @@ static int complete(const weft_config *given, weft_config *config)
 	if (config->offload_threads == 0)
 		config->offload_threads = offload != 0 ? (unsigned)offload : WF_POOL_THREADS;
 	return 0;
+}
+
+/* The signal that has all fibers dumped, 0: none. The environment outranks the flag, which knows but one. */
+static int dump_signal(const weft_config *config, int *number)
+{
+	const char *text = getenv("WEFT_DUMP_SIGNAL");
+	*number = config->flags & WEFT_DUMP_ON_SIGQUIT ? SIGQUIT : 0;
+	if (text == NULL || text[0] == '\0')
+		return 0;
+	*number = wf_dump_signal_parse(text);
+	if (*number > 0)
+		return 0;
+	wf_log(WF_LOG_ALWAYS, "WEFT_DUMP_SIGNAL=%s is not a signal: say QUIT, USR1, or a number", text);
+	return -EINVAL;
+}
+
+static int start_dumps(int number)
+{
+	if (number == 0)
+		return 0;
+	int error = wf_dump_signal_start(number);
+	if (error != 0)
+		wf_log(WF_LOG_ALWAYS, "signal %d cannot ask for dumps: %s", number,
+			error == -EBUSY ? "another runtime uses another signal for that"
+					: strerror(-error));
+	return error;
 }
 
 static const char *advice(int error)
@@ -236,18 +298,36 @@ static int start(const weft_config *given, struct wf_runtime **rt)
 		return refused;
 	if (wf_self() != NULL)
 		return -EPERM;
-	int error = complete(given, &config);
+	int number = 0, error = complete(given, &config);
+	if (error == 0)
+		error = dump_signal(&config, &number);
 	if (error == 0)
 		error = choose_driver(&config, &driver);
+	if (error == 0)
+		error = start_dumps(number);
 	if (error != 0)
 		return error;
 	wf_store_relp(&wf_descriptors, (void *)&wf_watch_calls); /* SD2: a constant table */
+	wf_store_relp(&wf_inspect, (void *)wf_deadlock_inspect);
+	wf_store_relp(&wf_survivors, (void *)wf_deadlock_survivors);
 	error = wf_runtime_start(rt, &config, driver);
 	if (error == -ENOMEM && driver == &wf_uring_driver && config.engine == WEFT_ENGINE_AUTO) /* locked memory */
 		error = wf_runtime_start(rt, &config, fall_back(error));
 	if (error != 0 && error != -EAGAIN) /* those have said so */
 		wf_log(WF_LOG_ALWAYS, "a worker could not start: %s%s", strerror(-error), advice(error));
+	if (error == 0)
+		(*rt)->dumps = number != 0;
+	else if (number != 0)
+		wf_dump_signal_stop();
 	return error;
+}
+
+static void stop(struct wf_runtime *rt)
+{
+	bool dumps = rt->dumps;
+	wf_runtime_stop(rt);
+	if (dumps)
+		wf_dump_signal_stop();
 }
 
 int weft_start(weft_runtime **rt, const weft_config *config)
@@ -280,7 +360,7 @@ int weft_stop(weft_runtime *rt)
 	struct wf_worker *self = wf_self();
 	if (self != NULL)
 		return self->rt == (struct wf_runtime *)rt ? -EDEADLK : -EPERM;
-	wf_runtime_stop((struct wf_runtime *)rt);
+	stop((struct wf_runtime *)rt);
 	return 0;
 }
 
@@ -310,10 +390,11 @@ int weft_run(const weft_config *config, weft_fn main_fn, void *arg, void **resul
 	if (error != 0)
 		return error;
 	struct first first = {.fn = main_fn, .arg = arg};
+	wf_store_rlx32(&rt->by_run, 1); /* rlx: a fact for reports */
 	error = wf_runtime_submit(rt, run_first, &first, (const void *)main_fn);
 	while (error == 0 && wf_load_sc32(&first.ended) == 0)
 		wf_futex_wait(&first.ended, 0, INT64_MAX);
-	wf_runtime_stop(rt);
+	stop(rt);
 	if (error == 0 && result != NULL)
 		*result = first.result;
 	return error;
@@ -328,7 +409,7 @@ unsigned weft_workers(void)
 unsigned weft_worker_index(void)
 {
 	struct wf_worker *w = wf_self();
-	return w == NULL ? UINT_MAX : w->index;
+	return w == NULL ? UINT_MAX : w->index % w->rt->worker_count; /* a spare stands in for one */
 }
 
 unsigned weft_engine(void)

@@ -68,7 +68,8 @@ struct poller {
 	struct list queue;	 /* EP3 */
 	struct watched *watched; /* by descriptor number */
 	uint32_t watched_size;
-	uint32_t waiting; /* operations in the lists of descriptors */
+	uint32_t queued;  /* operations in `queue` */
+	uint32_t waiting; /* and in the lists of descriptors */
 	int32_t resting;  /* EP5: the first descriptor, or NOBODY */
 	int64_t rest_until;
 	bool coarse; /* there is no epoll_pwait2: milliseconds */
@@ -134,7 +135,8 @@ static void epoll_submit(struct wf_thread *thread, struct wf_op *op)
 	op->cancel_asked = 0;
 	if (op->code == WF_OP_RECV)
 		op->offset = 0; /* how far a receive of all has come */
-	wf_bump(thread->worker, WF_OPS, 1);
+	wf_bump(wf_server(thread), WF_OPS, 1);
+	p->queued++;
 	append(&p->queue, op, QUEUE);
 }
 
@@ -144,11 +146,12 @@ static void epoll_cancel(struct wf_thread *thread, struct wf_op *op)
 	if (op->cancel_asked)
 		return;
 	op->cancel_asked = 1;
-	wf_bump(thread->worker, WF_CANCELS, 1);
+	wf_bump(wf_server(thread), WF_CANCELS, 1);
 	if (op->slot == QUEUE)
 		return;
 	take_off(&p->watched[op->fd].list[op->slot], op);
 	p->waiting--;
+	p->queued++;
 	append(&p->queue, op, QUEUE);
 }
 
@@ -191,7 +194,7 @@ static void complete(struct wf_thread *thread, struct wf_op *op, int32_t result)
 {
 	if (op->cancel_asked && result < 0 && result != WF_OP_BLOCKS)
 		result = -ECANCELED;
-	wf_op_complete(thread->worker, op, result);
+	wf_op_complete(wf_server(thread), op, result);
 }
 
 /* Puts it into its descriptor's list. */
@@ -381,8 +384,8 @@ static void handle(struct wf_thread *thread, struct poller *p, const struct epol
 	int fd = event->data.fd;
 	if (fd == p->event_fd) {
 		uint64_t value;
-		ssize_t n = read(fd, &value, sizeof(value));
-		(void)n; /* EAGAIN: of an interrupt that was answered before */
+		if (read(fd, &value, sizeof(value)) == (ssize_t)sizeof(value)) /* else it was answered before */
+			thread->interrupted += value;
 		return;
 	}
 	const uint32_t both = EPOLLERR | EPOLLHUP;
@@ -432,7 +435,7 @@ static void handle_ready(struct wf_thread *thread, struct poller *p)
 
 static void collect(struct wf_thread *thread, struct poller *p, int64_t left)
 {
-	wf_bump(thread->worker, WF_ENTERS, 1);
+	wf_bump(wf_server(thread), WF_ENTERS, 1);
 	fetch(p, left);
 	handle_ready(thread, p);
 }
@@ -444,6 +447,7 @@ static void drain_queue(struct wf_thread *thread, struct poller *p)
 	struct wf_op *next;
 	for (struct wf_op *op = queue.first; op != NULL; op = next) {
 		next = op->next;
+		p->queued--;
 		begin(thread, p, op);
 	}
 }
@@ -484,12 +488,48 @@ static bool epoll_pending(struct wf_thread *thread)
 	return p->queue.first != NULL || p->ready > 0;
 }
 
+/* The kernel holds no operation, only registrations. */
+static void epoll_move_out(struct wf_thread *thread, uint32_t most)
+{
+	struct poller *p = thread->engine;
+	for (uint32_t at = 0; at < p->watched_size * LISTS && most > 0 && p->waiting > 0; at++) {
+		struct list *list = &p->watched[at / LISTS].list[at % LISTS];
+		struct wf_op *next;
+		for (struct wf_op *op = list->first; op != NULL && most > 0; op = next) {
+			next = op->next;
+			if (wf_epoll_partial(op) > 0)
+				continue; /* what it has received counts here */
+			take_off(list, op);
+			p->waiting--;
+			most--;
+			wf_op_complete(wf_server(thread), op, WF_OP_MOVED);
+		}
+	}
+}
+
+static uint32_t epoll_in_flight(const struct wf_thread *thread)
+{
+	const struct poller *p = thread->engine;
+	return p->queued + p->waiting;
+}
+
+static bool epoll_held_back(const struct wf_thread *thread)
+{
+	(void)thread;
+	return false;
+}
+
+static void epoll_fetch(struct wf_thread *thread)
+{
+	(void)thread;
+}
+
 static void epoll_interrupt(struct wf_thread *thread)
 {
 	const struct poller *p = thread->engine;
-	static const uint64_t one = 1; /* as in uring.c */
-	ssize_t n = write(p->event_fd, &one, sizeof(one));
-	WF_CHECK(n == (ssize_t)sizeof(one)); /* one write a sleep: the counter cannot be full */
+	static const uint64_t one = 1;				     /* as in uring.c */
+	long n = syscall(SYS_write, p->event_fd, &one, sizeof(one)); /* as in uring.c */
+	WF_CHECK(n == (long)sizeof(one)); /* one write a sleep: the counter cannot be full */
 }
 
 static void epoll_close(struct wf_thread *thread)
@@ -519,6 +559,11 @@ const struct wf_driver wf_epoll_driver = {
 	.submit = epoll_submit,
 	.cancel = epoll_cancel,
 	.flush = epoll_flush,
+	.rescue = epoll_flush,
+	.move_out = epoll_move_out,
+	.in_flight = epoll_in_flight,
+	.held_back = epoll_held_back,
+	.fetch = epoll_fetch,
 	.wait = epoll_wait_for,
 	.interrupt = epoll_interrupt,
 	.pending = epoll_pending,

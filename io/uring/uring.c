@@ -10,6 +10,8 @@
  *          Y3 what io_uring_enter leaves undone (EBUSY, EAGAIN, EINTR, a short submit) stays in the ring's queue and is tried again
  *             at the next tick; a sleep never begins while something is left.
  *          Y4 the eventfd's READ is armed before a sleep and stays armed; its buffer lives as long as the ring.
+ *          Y6 another thread may do all of this while the owner is stuck, but not enter a ring of mode defer: there it only takes completions
+ *             that are in the ring. It enters by the descriptor's number (`by_number`); the registered one is the owner's.
  *          Y5 IORING_SQ_TASKRUN may stay set with nothing behind it: the kernel queues work, then sets the flag, and this thread may have
  *             done the work in between; an enter that finds no work does not clear it. So the flag may cause one enter a tick, never a
  *             loop: a worker without fibers sleeps whatever the flag says, and the kernel's wait knows better.
@@ -22,6 +24,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "io/uring/lend.h"
@@ -49,20 +53,26 @@ struct slot {
 
 struct uring {
 	struct io_uring ring;
+	struct io_uring by_number; /* Y6: the same ring; its counters are copied there and back */
 	struct slot *slot;
 	uint32_t slots, free_slot;
+	uint32_t in_flight; /* operations in slots and in the backlog */
 	struct wf_op *backlog, *backlog_tail;
-	bool cancels_unsent; /* some operation has cancel_asked == CANCEL_WAITS */
+	bool cancels_unsent; /* some operation's cancellation waits for room */
+	wf_a32 left;	     /* pending() may know: something waits for the next flush */
 	bool event_armed;
 	bool poll_first;
 	struct wf_uring_lend lend;
 	int event_fd;
 	uint64_t event_value; /* Y4 */
+	bool defer;	      /* Y6 */
 	const char *mode;
 };
 
-enum { CANCEL_NONE, CANCEL_WAITS, CANCEL_SENT };
+/* The last two: it is to move, unless it is cancelled meanwhile. */
+enum { CANCEL_NONE, CANCEL_WAITS, CANCEL_SENT, MOVE_WAITS, MOVE_SENT };
 
+/* In the order of preference where stuck workers are looked after by signals or not at all. */
 static const struct {
 	const char *name;
 	unsigned config_flag;
@@ -80,13 +90,21 @@ static const struct {
 #define MODES (sizeof(modes) / sizeof(modes[0]))
 #define MODE_FLAGS (WEFT_RING_DEFER | WEFT_RING_COOP | WEFT_RING_PLAIN)
 
+static bool is_asked_for(unsigned mode, const weft_config *config)
+{
+	unsigned forced = config->flags & MODE_FLAGS;
+	if (forced != 0)
+		return forced & modes[mode].config_flag;
+	/* In mode defer only the owner can bring its completions: ADR-0014. */
+	return config->rescue != WEFT_RESCUE_COOP || modes[mode].config_flag != WEFT_RING_DEFER;
+}
+
 /* Makes the ring in the first mode the kernel takes; the index of the mode, or a negative errno. */
 static int try_ring(struct io_uring *ring, const weft_config *config, unsigned entries, unsigned completions)
 {
-	unsigned forced = config->flags & MODE_FLAGS;
 	int error = -EINVAL;
 	for (unsigned i = 0; i < MODES && error == -EINVAL; i++) {
-		if (forced != 0 && !(forced & modes[i].config_flag))
+		if (!is_asked_for(i, config))
 			continue;
 		struct io_uring_params params = {
 			.flags = modes[i].setup | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP};
@@ -165,6 +183,7 @@ static int uring_open(struct wf_thread *thread, const weft_config *config)
 		wf_log(WF_LOG_WARN,
 			"locked memory is short: the rings are smaller than asked (raise ulimit -l)");
 	u->mode = modes[mode].name;
+	u->defer = modes[mode].config_flag == WEFT_RING_DEFER;
 	u->poll_first = modes[mode].poll_first;
 	u->event_fd = eventfd(0, EFD_CLOEXEC);
 	int error = u->event_fd < 0 ? -errno : 0;
@@ -177,7 +196,8 @@ static int uring_open(struct wf_thread *thread, const weft_config *config)
 		wf_free_lines(u, sizeof(*u));
 		return error;
 	}
-	io_uring_ring_dontfork(&u->ring);    /* a child must not submit on this ring */
+	io_uring_ring_dontfork(&u->ring); /* a child must not submit on this ring */
+	u->by_number = u->ring;
 	io_uring_register_ring_fd(&u->ring); /* saves 60-130 ns an enter; works without too */
 	thread->engine = u;
 	thread->operations = wf_uring_offered(&u->ring);
@@ -214,7 +234,7 @@ static void queue(struct wf_thread *thread, struct uring *u, struct wf_op *op)
 	op->slot = NO_SLOT;
 	if (u->backlog == NULL && can_lend(u, op) && place(u, op))
 		return;
-	wf_bump(thread->worker, WF_SQ_FULL, 1);
+	wf_bump(wf_server(thread), WF_SQ_FULL, 1);
 	if (u->backlog == NULL) /* Y2 */
 		u->backlog = op;
 	else
@@ -224,9 +244,11 @@ static void queue(struct wf_thread *thread, struct uring *u, struct wf_op *op)
 
 static void uring_submit(struct wf_thread *thread, struct wf_op *op)
 {
+	struct uring *u = thread->engine;
 	op->cancel_asked = CANCEL_NONE;
-	wf_bump(thread->worker, WF_OPS, 1);
-	queue(thread, thread->engine, op);
+	wf_bump(wf_server(thread), WF_OPS, 1);
+	u->in_flight++;
+	queue(thread, u, op);
 }
 
 static bool send_cancel(struct wf_thread *thread, struct uring *u, struct wf_op *op)
@@ -236,20 +258,66 @@ static bool send_cancel(struct wf_thread *thread, struct uring *u, struct wf_op 
 		return false;
 	io_uring_prep_cancel64(sqe, (uint64_t)u->slot[op->slot].generation << 32 | op->slot, 0);
 	sqe->user_data = TAG_CANCEL | (uint64_t)u->slot[op->slot].generation << 32 | op->slot;
-	op->cancel_asked = CANCEL_SENT;
-	wf_bump(thread->worker, WF_CANCELS, 1);
+	op->cancel_asked = op->cancel_asked == MOVE_WAITS ? MOVE_SENT : CANCEL_SENT;
+	wf_bump(wf_server(thread), WF_CANCELS, 1);
 	return true;
+}
+
+static bool cancel_waits(const struct wf_op *op)
+{
+	return op->cancel_asked == CANCEL_WAITS || op->cancel_asked == MOVE_WAITS;
+}
+
+static void ask(struct wf_thread *thread, struct uring *u, struct wf_op *op, uint32_t what)
+{
+	op->cancel_asked = what;
+	/* In the backlog: never handed to the kernel; drain_backlog() completes it. */
+	if (op->slot != NO_SLOT && !send_cancel(thread, u, op))
+		u->cancels_unsent = true;
+	wf_store_rlx32(&u->left, 1); /* rlx: a hint */
 }
 
 static void uring_cancel(struct wf_thread *thread, struct wf_op *op)
 {
 	struct uring *u = thread->engine;
-	if (op->cancel_asked != CANCEL_NONE)
-		return;
-	op->cancel_asked = CANCEL_WAITS;
-	/* In the backlog: never handed to the kernel; drain_backlog() completes it. */
-	if (op->slot != NO_SLOT && !send_cancel(thread, u, op))
-		u->cancels_unsent = true;
+	if (op->cancel_asked == CANCEL_NONE)
+		ask(thread, u, op, CANCEL_WAITS);
+	else if (op->cancel_asked == MOVE_WAITS)
+		op->cancel_asked = CANCEL_WAITS;
+	else if (op->cancel_asked == MOVE_SENT)
+		op->cancel_asked = CANCEL_SENT;
+}
+
+/* Can it be begun anew elsewhere when its cancellation succeeded? What has been transferred in part says so instead. */
+static bool can_move(const struct wf_op *op)
+{
+	switch ((enum wf_op_code)op->code) {
+	case WF_OP_RECV:
+	case WF_OP_RECVMSG:
+		return !(op->flags & MSG_WAITALL);
+	case WF_OP_READ:
+	case WF_OP_READV:
+	case WF_OP_ACCEPT:
+	case WF_OP_POLL:
+	case WF_OP_WAITID:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static void uring_move_out(struct wf_thread *thread, uint32_t most)
+{
+	struct uring *u = thread->engine;
+	if (u->defer && wf_server(thread)->thread != thread)
+		return; /* Y6 */
+	for (uint32_t i = 0; i < u->slots && most > 0; i++) {
+		struct wf_op *op = u->slot[i].op;
+		if (op == NULL || op->cancel_asked != CANCEL_NONE || !can_move(op))
+			continue;
+		ask(thread, u, op, MOVE_WAITS);
+		most--;
+	}
 }
 
 static void send_waiting_cancels(struct wf_thread *thread, struct uring *u)
@@ -257,7 +325,7 @@ static void send_waiting_cancels(struct wf_thread *thread, struct uring *u)
 	u->cancels_unsent = false;
 	for (uint32_t i = 0; i < u->slots; i++) {
 		struct wf_op *op = u->slot[i].op;
-		if (op != NULL && op->cancel_asked == CANCEL_WAITS && !send_cancel(thread, u, op)) {
+		if (op != NULL && cancel_waits(op) && !send_cancel(thread, u, op)) {
 			u->cancels_unsent = true;
 			return;
 		}
@@ -271,10 +339,13 @@ static void drain_backlog(struct wf_thread *thread, struct uring *u)
 		struct wf_op *next = op->next;
 		if (op->cancel_asked != CANCEL_NONE) {
 			u->backlog = next;
-			wf_op_complete(thread->worker, op, -ECANCELED);
+			u->in_flight--;
+			wf_op_complete(wf_server(thread), op,
+				op->cancel_asked >= MOVE_WAITS ? WF_OP_MOVED : -ECANCELED);
 		} else if (!can_lend(u, op)) {
 			u->backlog = next;
-			wf_op_complete(thread->worker, op, -ENOBUFS);
+			u->in_flight--;
+			wf_op_complete(wf_server(thread), op, -ENOBUFS);
 		} else if (place(u, op)) {
 			u->backlog = next;
 		} else {
@@ -288,6 +359,8 @@ static void handle(struct wf_thread *thread, struct uring *u, const struct io_ur
 	uint64_t tag = cqe->user_data;
 	if (tag == TAG_EVENT) {
 		u->event_armed = false;
+		if (cqe->res == (int32_t)sizeof(u->event_value))
+			thread->interrupted += u->event_value;
 		return;
 	}
 	struct slot *slot = &u->slot[(uint32_t)tag];
@@ -296,7 +369,8 @@ static void handle(struct wf_thread *thread, struct uring *u, const struct io_ur
 		 * not found, and goes on: ask again. */
 		if (cqe->res == -ENOENT && slot->op != NULL &&
 			slot->generation == (uint32_t)((tag & ~TAG_CANCEL) >> 32)) {
-			slot->op->cancel_asked = CANCEL_WAITS;
+			slot->op->cancel_asked =
+				slot->op->cancel_asked == MOVE_SENT ? MOVE_WAITS : CANCEL_WAITS;
 			u->cancels_unsent = true;
 		}
 		return;
@@ -309,6 +383,8 @@ static void handle(struct wf_thread *thread, struct uring *u, const struct io_ur
 	slot->next_free = u->free_slot;
 	u->free_slot = (uint32_t)tag;
 	int32_t result = cqe->res;
+	if (WF_UNLIKELY(result == -ECANCELED && op->cancel_asked == MOVE_SENT))
+		result = WF_OP_MOVED; /* EN4 of engine.h */
 	if (WF_UNLIKELY(op->hints & WF_OP_LEND))
 		result = wf_uring_lend_complete(&u->lend, op, cqe);
 	if (WF_UNLIKELY(op->code == WF_OP_POLL) && !wf_uring_poll_done(op, &result)) { /* PR2 */
@@ -317,10 +393,11 @@ static void handle(struct wf_thread *thread, struct uring *u, const struct io_ur
 			return;
 		}
 		wf_uring_poll_end(op);
-		result = -ECANCELED;
+		result = op->cancel_asked >= MOVE_WAITS ? WF_OP_MOVED : -ECANCELED;
 	}
+	u->in_flight--;
 	/* An open that a cancellation interrupts says so in the kernel's own tongue. */
-	wf_op_complete(thread->worker, op, result == -KERNEL_RESTART ? -EINTR : result);
+	wf_op_complete(wf_server(thread), op, result == -KERNEL_RESTART ? -EINTR : result);
 }
 
 static unsigned reap(struct wf_thread *thread, struct uring *u)
@@ -341,13 +418,27 @@ static unsigned ring_flags(const struct uring *u)
 	return __atomic_load_n(u->ring.sq.kflags, __ATOMIC_RELAXED); /* the enter that follows orders it */
 }
 
+static void submit_by_number(struct uring *u)
+{
+	u->by_number.sq = u->ring.sq;
+	io_uring_submit_and_get_events(&u->by_number);
+	u->ring.sq = u->by_number.sq;
+}
+
 static void enter(struct wf_thread *thread, struct uring *u)
 {
+	bool owner = wf_server(thread)->thread == thread;
+	if (WF_UNLIKELY(!owner && u->defer)) /* Y6 */
+		return;
+
 	if (ring_flags(u) & IORING_SQ_CQ_OVERFLOW)
-		wf_bump(thread->worker, WF_CQ_OVERFLOWS, 1);
-	wf_bump(thread->worker, WF_ENTERS, 1);
+		wf_bump(wf_server(thread), WF_CQ_OVERFLOWS, 1);
+	wf_bump(wf_server(thread), WF_ENTERS, 1);
 	/* Errors leave the SQEs where they are (Y3). */
-	io_uring_submit_and_get_events(&u->ring);
+	if (WF_LIKELY(owner))
+		io_uring_submit_and_get_events(&u->ring);
+	else
+		submit_by_number(u);
 }
 
 static bool kernel_has_work(const struct uring *u)
@@ -368,13 +459,33 @@ static void uring_flush(struct wf_thread *thread)
 			enter(thread, u);
 		reap(thread, u);
 	}
+	bool left = u->backlog != NULL || u->cancels_unsent || io_uring_sq_ready(&u->ring) > 0;
+	wf_store_rlx32(&u->left, left); /* rlx: a hint */
 }
 
 static bool uring_pending(struct wf_thread *thread)
 {
-	struct uring *u = thread->engine;
-	return io_uring_cq_ready(&u->ring) > 0 || kernel_has_work(u) || u->backlog != NULL ||
-		u->cancels_unsent || io_uring_sq_ready(&u->ring) > 0;
+	const struct uring *u = thread->engine;
+	return io_uring_cq_ready(&u->ring) > 0 || kernel_has_work(u) ||
+		wf_load_rlx32(&u->left) != 0; /* rlx: as above */
+}
+
+static uint32_t uring_in_flight(const struct wf_thread *thread)
+{
+	const struct uring *u = thread->engine;
+	return u->in_flight;
+}
+
+static bool uring_held_back(const struct wf_thread *thread)
+{
+	return ring_flags(thread->engine) & IORING_SQ_TASKRUN;
+}
+
+static void uring_fetch(struct wf_thread *thread)
+{
+	const struct uring *u = thread->engine;
+	/* Touches nothing of the ring but by the kernel, so it may come between any two instructions of its owner. */
+	syscall(SYS_io_uring_enter, u->by_number.ring_fd, 0, 0, IORING_ENTER_GETEVENTS, NULL, 0);
 }
 
 /* Y4. False: no SQE now. */
@@ -410,7 +521,7 @@ static void uring_wait(struct wf_thread *thread, int64_t deadline)
 		limit = &ts;
 	}
 	struct io_uring_cqe *cqe;
-	wf_bump(thread->worker, WF_ENTERS, 1);
+	wf_bump(wf_server(thread), WF_ENTERS, 1);
 	/* ETIME, EINTR, EBUSY, EAGAIN: the caller looks again (Y3). */
 	io_uring_submit_and_wait_timeout(&u->ring, &cqe, 1, limit, NULL);
 	reap(thread, u);
@@ -420,8 +531,9 @@ static void uring_interrupt(struct wf_thread *thread)
 {
 	struct uring *u = thread->engine;
 	static const uint64_t one = 1; /* not on the stack, which may be a fiber's: TSan looks into write() */
-	ssize_t n = write(u->event_fd, &one, sizeof(one));
-	WF_CHECK(n == (ssize_t)sizeof(one)); /* one write a sleep: the counter cannot be full */
+	/* The system call itself: that the thread was told before it closes the descriptor only the kernel and RS6 of rescue.h know. */
+	long n = syscall(SYS_write, u->event_fd, &one, sizeof(one));
+	WF_CHECK(n == (long)sizeof(one)); /* one write a sleep: the counter cannot be full */
 }
 
 static void uring_close(struct wf_thread *thread)
@@ -456,11 +568,17 @@ const struct wf_driver wf_uring_driver = {
 	.name = "io_uring",
 	.engine = WEFT_ENGINE_URING,
 	.lends = true,
+	.shows = true,
 	.open = uring_open,
 	.close = uring_close,
 	.submit = uring_submit,
 	.cancel = uring_cancel,
 	.flush = uring_flush,
+	.rescue = uring_flush,
+	.move_out = uring_move_out,
+	.in_flight = uring_in_flight,
+	.held_back = uring_held_back,
+	.fetch = uring_fetch,
 	.wait = uring_wait,
 	.interrupt = uring_interrupt,
 	.pending = uring_pending,

@@ -4,11 +4,12 @@
  * What     an operation {code, descriptor, memory, numbers, result, ticket} is submitted by the thread a fiber runs on, completes on that
  *          thread (or, later, on one that reaps for it), and wakes the fiber by its ticket. io/api fills operations in and knows
  *          nothing else; io/uring carries them out; tests put their own table here.
- * Rules    E1 submit, cancel, flush and wait are called by the thread that owns the engine state only. interrupt: any thread.
+ * Rules    E1 submit, cancel, flush, wait, move_out and in_flight are called by the thread that owns the engine state, rescue by another; all of them with
+ *             that thread's lock held (engine.h), and so are pending and held_back, see `shows`. interrupt: any thread, without.
  *          E2 submit never blocks and never completes an operation itself; a full ring makes it wait its turn in a list.
  *          E3 an operation lives in the frame of the parked call. It completes exactly once (wf_op_complete), and the call does not return
  *             before, also when cancelled (law 4).
- *          E4 completions are handled in flush and wait, and nowhere else.
+ *          E4 completions are handled in flush, wait and rescue, and nowhere else.
  *          E5 after wf_op_complete the engine does not touch the operation.
  *          E6 an operation with `complete` is detached: no fiber is parked in it. It stands in its thread's list while in flight, other threads ask
  *             for its end through the worker's op_box, and a thread ends those it still has before its engine closes.
@@ -62,6 +63,8 @@ enum wf_op_code {
 
 /* An engine's result, not the kernel's: it cannot wait for this descriptor. The caller does the operation on a thread of the pool. */
 #define WF_OP_BLOCKS INT32_MIN
+/* Another one: nothing has come of it here, it goes on at another thread (EN4 of engine.h). */
+#define WF_OP_MOVED (INT32_MIN + 1)
 
 /* Hints. */
 #define WF_OP_POLL_FIRST 1u /* the first try would fail: wait for readiness at once */
@@ -110,6 +113,7 @@ struct wf_driver {
 	const char *name;
 	unsigned engine; /* WEFT_ENGINE_* */
 	bool lends;	 /* WF_OP_LEND is known */
+	bool shows;	 /* the thread itself may call pending without its lock */
 
 	/* Makes the engine state of one thread, on that thread, and says in thread->operations which codes it carries out, a bit a code. 0 or a
 	 * negative errno of the kernel. */
@@ -120,11 +124,22 @@ struct wf_driver {
 	void (*cancel)(struct wf_thread *thread, struct wf_op *op);
 	/* Submits what waits and handles what has completed, without blocking. */
 	void (*flush)(struct wf_thread *thread);
+	/* What flush does, as far as another thread may, for one that is stuck. */
+	void (*rescue)(struct wf_thread *thread);
+	/* Has operations that can be begun anew elsewhere end as WF_OP_MOVED, now or soon; at most so many. */
+	void (*move_out)(struct wf_thread *thread, uint32_t most);
+	/* How many operations it has. */
+	uint32_t (*in_flight)(const struct wf_thread *thread);
+	/* Are there completions that the kernel hands out only when the thread itself enters it? */
+	bool (*held_back)(const struct wf_thread *thread);
+	/* Has the kernel hand them out: called by the thread itself, in a signal handler. */
+	void (*fetch)(struct wf_thread *thread);
 	/* The same, and blocks until a completion, an interrupt, or the deadline (INT64_MAX: none). */
 	void (*wait)(struct wf_thread *thread, int64_t deadline);
 	/* Ends the thread's wait, now or its next one. At most one call for each time the thread announced its sleep. */
 	void (*interrupt)(struct wf_thread *thread);
-	/* True when flush would probably find something; reads shared memory, or (epoll) looks without waiting. A hint: true may be wrong, and stay so. */
+	/* True when flush or rescue would probably find something; reads shared memory, or (epoll) looks without waiting. A hint: true may be wrong,
+	 * and stay so. */
 	bool (*pending)(struct wf_thread *thread);
 	/* "defer", "coop", "plain"... for the stats. */
 	const char *(*mode)(const struct wf_thread *thread);
@@ -136,6 +151,10 @@ void wf_detached_submit(struct wf_worker *w, struct wf_detached *detached);
 void wf_detached_ended(struct wf_detached *detached);
 /* Has it reviewed on the thread where it is in flight, at its next tick. Any thread, with what keeps it in flight locked. */
 void wf_detached_ask(struct wf_worker *w, struct wf_detached *detached);
+/* With the engine's lock held: its operation ends, if it is at that thread. False: it is not. */
+bool wf_detached_cancel(struct wf_worker *w, struct wf_detached *detached);
+/* It is in flight elsewhere now (EN4 of engine.h). */
+void wf_detached_relist(struct wf_detached *detached, struct wf_thread *to);
 /* Ends all of a thread, on it. */
 void wf_detached_end_all(struct wf_thread *thread);
 

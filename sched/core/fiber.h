@@ -98,9 +98,13 @@ struct wf_holds {
 
 /* Lives at the top of a started fiber's stack. */
 struct wf_frame {
-	weft_ns deadline;	 /* the fiber's own; WEFT_FOREVER: none */
-	bool deadline_armed;	 /* its timer was armed, and not taken back before it fired */
-	weft_ns scope_deadline;	 /* of reach; WEFT_FOREVER: none */
+	weft_ns deadline;	/* the fiber's own; WEFT_FOREVER: none */
+	bool deadline_armed;	/* its timer was armed, and not taken back before it fired */
+	weft_ns scope_deadline; /* of reach; WEFT_FOREVER: none */
+	weft_ns wait_since;	/* these four say what it waits for while it is parked: waiting.h */
+	weft_ns wait_deadline;	/* of the wait itself; WEFT_FOREVER: none */
+	const void *wait_object; /* of a kind's own type, or NULL */
+	uint32_t wait_kind;	 /* enum wf_wait_kind */
 	struct wf_reach *reach;	 /* the innermost scope it is in; NULL: none */
 	struct wf_scope *scope;	 /* the innermost it has open itself; under its shard, scope.c */
 	struct wf_timer timer;	 /* armed while a deadline is set */

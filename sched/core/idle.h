@@ -27,19 +27,20 @@
 #include "sched/base/limits.h"
 #include "sched/base/sanitize.h"
 
-#define WF_IDLE_WORDS (WF_WORKERS_MAX / 64)
+#define WF_IDLE_WORDS ((WF_WORKERS_MAX + WF_SPARES_MAX + 63) / 64)
 
 WF_OWNER_CODE_BEGIN
 
 struct wf_idle {
 	_Alignas(WF_CACHE_LINE) wf_a32 searching;
 	uint32_t workers; /* constant */
+	uint32_t spares;  /* places behind them; constant */
 	_Alignas(WF_CACHE_LINE) wf_a64 sleepers[WF_IDLE_WORDS];
 };
 
 static inline uint32_t wf_idle_words(const struct wf_idle *idle)
 {
-	return (idle->workers + 63) / 64;
+	return (idle->workers + idle->spares + 63) / 64;
 }
 
 /* A worker out of work asks to search. False: enough do; it may sleep, by wf_idle_announce with searching = false. */
@@ -71,6 +72,11 @@ static inline bool wf_idle_withdraw(struct wf_idle *idle, uint32_t worker)
 {
 	uint64_t bit = UINT64_C(1) << (worker % 64);
 	return (wf_and_sc64(&idle->sleepers[worker / 64], ~bit) & bit) != 0;
+}
+
+static inline bool wf_idle_sleeps(const struct wf_idle *idle, uint32_t worker)
+{
+	return (wf_load_sc64(&idle->sleepers[worker / 64]) >> (worker % 64)) & 1;
 }
 
 /* A sleeping worker, or -1. */

@@ -6,7 +6,10 @@
 #include <string.h>
 
 #include "sched/base/sanitize.h"
-#include "sched/core/runtime.h"
+#include "sched/core/credit.h"
+#include "sched/core/misuse.h"
+#include "sched/core/rescue.h"
+#include "sched/core/waiting.h"
 
 WF_OWNER_CODE_BEGIN
 
@@ -58,15 +61,23 @@ static bool withdraw(struct wf_fiber *target, uint64_t bits)
 
 /* A child that nobody has started runs here and now, before its joiner's park is over: no queue, no waking. Its queue
  * entry becomes a tombstone. */
-static void claim_child(struct wf_worker *w, struct wf_fiber *target)
+static void claim_child_inside(struct wf_worker *w, struct wf_fiber *target)
 {
 	uint64_t word = wf_load_acq64(&target->word);
 	if (wf_ticket_phase(word) != WF_UNSTARTED || target->rt != w->rt || w->handoff != NULL ||
-		!wf_claim_fiber(w, target, word))
+		((target->flags & WEFT_PINNED) && wf_is_spare(w)) || !wf_claim_fiber(w, target, word))
 		return;
-	wf_deque_drop_newest_self(&w->deque, wf_ticket_sequence(word) << 32 | target->index, w->shared);
+	wf_deque_drop_newest_self(
+		&w->deque, wf_ticket_sequence(word) << 32 | target->index, wf_shared(w));
 	wf_fiber_prepare(w, target);
 	w->handoff = target;
+}
+
+static void claim_child(struct wf_worker *w, struct wf_fiber *target)
+{
+	bool began = wf_inside_begin(w);
+	claim_child_inside(w, target);
+	wf_inside_end(w, began);
 }
 
 static int finish_join(struct wf_fiber *target, void **result)
@@ -77,11 +88,25 @@ static int finish_join(struct wf_fiber *target, void **result)
 	return 0;
 }
 
+/* J1: why a handle can be neither joined nor detached; `life` is what its block says. */
+static int refuse(const weft_fiber *fiber, uint32_t generation, uint64_t life)
+{
+	unsigned long long id = weft_id(fiber);
+	if (wf_fiber_generation(life) != generation || !(life & WF_LIFE_LIVE)) {
+		wf_misuse_say(-ESRCH,
+			"of fiber=%llu, which was joined before, or has ended detached", id);
+		return -ESRCH;
+	}
+	wf_misuse_say(-EINVAL, "of fiber=%llu, which %s", id,
+		life & WF_LIFE_DETACHED ? "is detached" : "another fiber is joining");
+	return -EINVAL;
+}
+
 int weft_join(weft_fiber *fiber, void **result)
 {
-	struct wf_worker *w = wf_self();
+	struct wf_worker *w = wf_turn();
 	if (w == NULL)
-		return -EPERM;
+		return wf_off_fiber();
 	struct wf_fiber *self = w->current;
 	uint32_t generation;
 	struct wf_fiber *target = wf_fiber_of_handle(fiber, &generation);
@@ -91,9 +116,7 @@ int weft_join(weft_fiber *fiber, void **result)
 		return -EDEADLK;
 	uint64_t life;
 	if (!wf_life_set(target, generation, WF_LIFE_CLAIMED, WF_LIFE_CLAIMED | WF_LIFE_DETACHED, &life))
-		return wf_fiber_generation(life) != generation || !(life & WF_LIFE_LIVE)
-			? -ESRCH
-			: -EINVAL; /* J1 */
+		return refuse(fiber, generation, life);
 	int error = wf_interrupted(w, self);
 	if (error != 0) { /* levels come before readiness */
 		wf_and_sc64(&target->life, ~WF_LIFE_CLAIMED);
@@ -101,6 +124,7 @@ int weft_join(weft_fiber *fiber, void **result)
 	}
 	while (!(wf_load_sc64(&target->life) & WF_LIFE_ENDED)) { /* LF-2 */
 		claim_child(wf_self(), target);
+		wf_waits_for(self, WF_WAITS_JOIN, target);
 		if (wf_park(wf_park_masks(self), commit_join, target) == WF_WAKE_OK ||
 			!withdraw(target, WF_LIFE_JOINER))
 			break;
@@ -114,7 +138,7 @@ int weft_join(weft_fiber *fiber, void **result)
 int weft_join_all(weft_fiber **fibers, void **results, size_t count)
 {
 	if (wf_self() == NULL)
-		return -EPERM;
+		return wf_off_fiber();
 	if (fibers == NULL && count > 0)
 		return -EINVAL;
 	for (size_t i = 0; i < count; i++) {
@@ -136,8 +160,7 @@ int weft_detach(weft_fiber *fiber)
 		return fiber == NULL ? -EINVAL : -ESRCH;
 	uint64_t life;
 	if (!wf_life_set(target, generation, WF_LIFE_DETACHED, WF_LIFE_CLAIMED | WF_LIFE_DETACHED, &life))
-		return wf_fiber_generation(life) != generation || !(life & WF_LIFE_LIVE) ? -ESRCH
-											 : -EINVAL;
+		return refuse(fiber, generation, life);
 	if (life & WF_LIFE_ENDED)
 		wf_fiber_recycle(wf_self(), target);
 	return 0;
@@ -160,7 +183,7 @@ int weft_set_name(const char *name)
 {
 	struct wf_fiber *fiber = wf_current();
 	if (fiber == NULL)
-		return -EPERM;
+		return wf_off_fiber();
 	if (name == NULL)
 		name = "";
 	size_t length = strnlen(name, WF_NAME_BYTES - 1);

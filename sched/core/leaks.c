@@ -17,8 +17,8 @@ void wf_leaks_add(struct wf_leaks *leaks, const struct wf_fiber *fiber)
 		leaks->beyond++;
 		return;
 	}
-	leaks->site[leaks->sites++] =
-		(struct wf_leak){.site = fiber->site, .count = 1, .index = fiber->index};
+	leaks->site[leaks->sites++] = (struct wf_leak){
+		.site = fiber->site, .count = 1, .id = weft_id(wf_fiber_handle(fiber))};
 }
 
 void wf_leaks_report(const struct wf_leaks *leaks)
@@ -28,9 +28,9 @@ void wf_leaks_report(const struct wf_leaks *leaks)
 		const struct wf_leak *leak = &leaks->site[i];
 		wf_describe_site(leak->site, place, sizeof(place));
 		wf_log(WF_LOG_ALWAYS,
-			"leak: %llu fiber%s spawned at %s ended and %s neither joined nor detached (fiber=%u is one)",
+			"leak: %llu fiber%s spawned at %s ended and %s neither joined nor detached (fiber=%llu is one)",
 			(unsigned long long)leak->count, leak->count == 1 ? "" : "s", place,
-			leak->count == 1 ? "was" : "were", leak->index);
+			leak->count == 1 ? "was" : "were", (unsigned long long)leak->id);
 	}
 	if (leaks->beyond > 0)
 		wf_log(WF_LOG_ALWAYS, "leak: %llu fibers more, spawned at other places",

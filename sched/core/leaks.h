@@ -22,7 +22,7 @@ struct wf_leaks {
 	struct wf_leak {
 		const void *site;
 		uint64_t count;
-		uint32_t index; /* one of them */
+		uint64_t id; /* of one of them */
 	} site[WF_LEAK_SITES];
 };
 

@@ -4,11 +4,11 @@
  * What     a SIGSEGV and SIGBUS handler on a signal stack of each worker. A fault in a guard prints "weft: fatal: stack overflow" with
  *          the fiber, its stack's size and its creation site; then, and for every other fault, the program's former handler or
  *          the default action follows, so that the process dies by the signal and leaves the core it would have left.
- * Rules    Q1 the handler uses system calls, snprintf into its own stack, and dladdr; it reads only memory that is never unmapped.
+ * Rules    Q1 the handler uses system calls, snprintf into its own stack, and wf_symbol, which waits for nothing long; it reads only memory
+ *             that is never unmapped.
  *          Q2 handlers are installed with the first runtime and taken back with the last, if they are still weft's.
  * Tests    tests/core/overflow_test.cc
  */
-#include <dlfcn.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "sched/base/log.h"
+#include "sched/base/symbol.h"
 #include "sched/core/runtime.h"
 
 #define SIGNAL_STACK (64u * 1024u)
@@ -27,15 +28,7 @@ static struct sigaction former[2];
 
 void wf_describe_site(const void *site, char *buffer, size_t size)
 {
-	Dl_info info;
-	if (dladdr(site, &info) == 0 || info.dli_fname == NULL)
-		snprintf(buffer, size, "%p", site);
-	else if (info.dli_sname != NULL)
-		snprintf(buffer, size, "%s+0x%lx", info.dli_sname,
-			(unsigned long)((const char *)site - (const char *)info.dli_saddr));
-	else
-		snprintf(buffer, size, "%s+0x%lx", info.dli_fname,
-			(unsigned long)((const char *)site - (const char *)info.dli_fbase));
+	wf_symbol(site, false, buffer, size);
 }
 
 void wf_overflow_report(const struct wf_fiber *fiber)

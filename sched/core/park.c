@@ -11,7 +11,8 @@
 #include <errno.h>
 
 #include "sched/base/sanitize.h"
-#include "sched/core/runtime.h"
+#include "sched/core/engine.h"
+#include "sched/core/rescue.h"
 
 /* Generation and epoch. */
 #define WF_DEADLINE_KEY (~UINT64_C(0) << WF_GENERATION_SHIFT | WF_LIFE_EPOCHS)
@@ -22,8 +23,10 @@ int wf_park(uint64_t flags, wf_commit_fn commit, void *arg)
 {
 	struct wf_worker *w = wf_self();
 	struct wf_fiber *fiber = w->current;
+	/* rlx: any recent time will do. */
+	fiber->frame->wait_since = (weft_ns)wf_load_rlx64(&w->rt->coarse_now);
 	w->after = (struct wf_after){
-		.kind = WF_AFTER_PARK,
+		.kind = {WF_AFTER_PARK},
 		.fiber = fiber,
 		.commit = commit,
 		.arg = arg,
@@ -153,18 +156,43 @@ static uint64_t unmasked(uint64_t life, uint64_t word)
 	return bits;
 }
 
-/* Asks the thread whose engine holds the fiber's operation to cancel it. `op_thread` may be of an older park: the box's
- * owner finds that out, and passes the request on if it must (worker.c). */
+/* With that thread's engine entered: does its operation have to go still, and is it there (EN3 of engine.h)? */
+static void cancel_if_there(struct wf_thread *thread, struct wf_fiber *fiber)
+{
+	uint64_t word = wf_load_sc64(&fiber->word);
+	bool there = wf_load_sc32(&fiber->op_thread) == thread->slot + 1;
+	if (there && wf_ticket_phase(word) == WF_PARKED && (word & WF_PARK_OP) &&
+		unmasked(wf_load_sc64(&fiber->life), word) != 0)
+		wf_engine_cancel(thread, fiber->frame->op);
+}
+
+/* False: that thread's engine is not w's to use at this moment. */
+static bool cancel_here(struct wf_worker *w, struct wf_fiber *fiber, struct wf_thread *thread)
+{
+	if (wf_engine_entered(w, thread)) {
+		cancel_if_there(thread, fiber);
+		return true;
+	}
+	if (thread != w->thread || !wf_engine_enter(w, thread))
+		return false;
+	cancel_if_there(thread, fiber);
+	wf_engine_leave(w, thread);
+	return true;
+}
+
+/* Cancels the fiber's operation, or asks the thread whose engine holds it. `op_thread` may be of an older park, or the operation on its way
+ * to another thread: whoever opens the box finds that out, and passes the request on if it must (worker.c). */
 static void post_cancel(struct wf_worker *w, struct wf_fiber *fiber)
 {
-	uint32_t thread = wf_load_sc32(&fiber->op_thread);
+	uint32_t thread = wf_load_sc32(&fiber->op_thread); /* EN-2 */
 	if (thread == 0)
 		return; /* not submitted yet: the committer looks at the life word after PARKED (WK-1.2) */
 	struct wf_runtime *rt = fiber->rt;
-	if (w != NULL && w->rt == rt && w->thread->slot == thread - 1) {
-		if (fiber->frame->op != NULL)
-			w->thread->driver->cancel(w->thread, fiber->frame->op);
-		return;
+	if (w != NULL && w->rt == rt && cancel_here(w, fiber, &rt->thread[thread - 1])) {
+		uint32_t now = wf_load_sc32(&fiber->op_thread);
+		if (now == thread || now == 0)
+			return;
+		thread = now; /* moved meanwhile */
 	}
 	if (wf_swap_sc32(&fiber->boxed, 1) != 0)
 		return; /* on its way: its owner clears `boxed` before it looks at the life word */
@@ -174,6 +202,7 @@ static void post_cancel(struct wf_worker *w, struct wf_fiber *fiber)
 		fiber->box_next = head;
 	while (!wf_cas_sc32(&target->box, &head, fiber->index)); /* IN-1 */
 	wf_worker_notify_one(rt, target->index);
+	wf_spare_check_box(w, target);
 }
 
 static void interrupt_referenced(struct wf_worker *w, struct wf_fiber *fiber, uint32_t generation)
@@ -286,11 +315,11 @@ static void overflow(struct wf_worker *w, struct wf_fiber *fiber)
 
 void wf_queue_ready(struct wf_worker *w, struct wf_fiber *fiber)
 {
-	if (WF_LIKELY(wf_ready_push(&w->ready, fiber, w->shared)))
+	if (WF_LIKELY(wf_ready_push(&w->ready, fiber, wf_shared(w))))
 		return;
 	/* The allocator needs more stack than a small fiber has. */
 	bool small = w->current != NULL && (w->current->flags & WEFT_SMALL);
-	if (small || !wf_ready_grow_self(&w->ready) || !wf_ready_push(&w->ready, fiber, w->shared))
+	if (small || !wf_ready_grow_self(&w->ready) || !wf_ready_push(&w->ready, fiber, wf_shared(w)))
 		overflow(w, fiber);
 }
 
@@ -308,6 +337,7 @@ void wf_make_ready(struct wf_worker *w, struct wf_fiber *fiber, bool soon)
 		wf_runtime_notify(rt);
 		return;
 	}
+	bool began = wf_inside_begin(w);
 	bool lone = false;
 	if (soon && w->current != NULL) {
 		/* To run next; whoever stood there goes to the ring. ID-1.1 */
@@ -318,6 +348,7 @@ void wf_make_ready(struct wf_worker *w, struct wf_fiber *fiber, bool soon)
 		wf_queue_ready(w, fiber);
 	if (!w->batching)
 		wf_worker_notify(w, lone);
+	wf_inside_end(w, began);
 }
 
 WF_OWNER_CODE_END

@@ -11,7 +11,7 @@
  */
 #include "sched/base/sanitize.h"
 #include "sched/base/seam.h"
-#include "sched/core/runtime.h"
+#include "sched/core/rescue.h"
 
 WF_OWNER_CODE_BEGIN
 
@@ -32,7 +32,7 @@ static bool is_tombstone(uint64_t entry)
 bool wf_claim_fiber(const struct wf_worker *w, struct wf_fiber *fiber, uint64_t word)
 {
 	uint64_t running = wf_ticket_with(word, WF_RUNNING);
-	if (w->shared)
+	if (wf_shared(w))
 		return wf_cas_acq_rel64(&fiber->word, &word, running);
 	wf_store_rlx64(&fiber->word, running); /* rlx: no other worker could claim it */
 	return true;
@@ -57,7 +57,7 @@ bool wf_deque_make_room_self(struct wf_worker *w)
 		if (!wf_deque_steal(&w->deque, &entry, &raced) || is_tombstone(entry))
 			continue;
 		/* A thief took what was peeked at, and this is the one behind it. */
-		wf_deque_push_self(&w->deque, entry, w->shared);
+		wf_deque_push_self(&w->deque, entry, wf_shared(w));
 		break;
 	}
 	return wf_deque_has_room_self(&w->deque) || wf_deque_grow_self(&w->deque);
@@ -101,7 +101,7 @@ static void prefetch_following(const struct wf_ready *ready)
 
 static struct wf_fiber *take_ready(struct wf_worker *w)
 {
-	struct wf_fiber *fiber = wf_ready_take(&w->ready, w->shared);
+	struct wf_fiber *fiber = wf_ready_take(&w->ready, wf_shared(w));
 	if (fiber == NULL)
 		return NULL;
 	w->next_used = 0;
@@ -125,7 +125,7 @@ static struct wf_fiber *take_unstarted(struct wf_worker *w, bool old_end)
 	bool raced = false;
 	for (;;) {
 		bool got = old_end ? wf_deque_steal(&w->deque, &entry, &raced)
-				   : wf_deque_pop_self(&w->deque, &entry, w->shared);
+				   : wf_deque_pop_self(&w->deque, &entry, wf_shared(w));
 		if (!got) {
 			if (!raced)
 				return NULL;
@@ -137,7 +137,9 @@ static struct wf_fiber *take_unstarted(struct wf_worker *w, bool old_end)
 		if (fiber == NULL)
 			continue;
 		wf_fiber_prepare(w, fiber);
-		return fiber;
+		fiber = wf_rescue_admit(w, fiber);
+		if (fiber != NULL)
+			return fiber;
 	}
 }
 
@@ -161,15 +163,16 @@ static struct wf_fiber *take_pinned(struct wf_worker *w)
 	return resume(fiber);
 }
 
-/* Fibers of the injection queue are READY, or UNSTARTED without a joiner; either way nobody else holds them. */
+/* Fibers of the injection queue are READY, or UNSTARTED without a joiner; either way nobody else holds them. NULL: not for a spare. */
 static struct wf_fiber *adopt(struct wf_worker *w, struct wf_fiber *fiber)
 {
 	uint64_t word = wf_load_acq64(&fiber->word);
 	bool unstarted = wf_ticket_phase(word) == WF_UNSTARTED;
 	resume(fiber);
-	if (unstarted)
-		wf_fiber_prepare(w, fiber);
-	return fiber;
+	if (!unstarted)
+		return fiber;
+	wf_fiber_prepare(w, fiber);
+	return wf_rescue_admit(w, fiber);
 }
 
 static struct wf_fiber *take_injected(struct wf_worker *w)
@@ -188,9 +191,9 @@ static struct wf_fiber *take_injected(struct wf_worker *w)
 	struct wf_fiber *rest = count > 1 ? wf_fiber_at(fiber->next) : NULL;
 	for (uint32_t i = 1; i < count; i++) {
 		struct wf_fiber *following = i + 1 < count ? wf_fiber_at(rest->next) : NULL;
-		if (wf_ticket_phase(wf_load_acq64(&rest->word)) == WF_UNSTARTED)
-			adopt(w, rest); /* the ring holds started fibers only */
-		wf_queue_ready(w, rest);
+		/* The ring holds started fibers only. */
+		if (wf_ticket_phase(wf_load_acq64(&rest->word)) != WF_UNSTARTED || adopt(w, rest) != NULL)
+			wf_queue_ready(w, rest);
 		rest = following;
 	}
 	return adopt(w, fiber);
@@ -225,6 +228,14 @@ static struct wf_fiber *pick_slow(struct wf_worker *w, uint32_t n)
 	if ((fiber = take_pinned(w)) != NULL)
 		return fiber;
 	return take_injected(w);
+}
+
+struct wf_fiber *wf_pick_own(struct wf_worker *w)
+{
+	struct wf_fiber *fiber = take_next_again(w);
+	if (fiber == NULL)
+		fiber = take_ready(w);
+	return fiber != NULL ? fiber : take_unstarted(w, true);
 }
 
 struct wf_fiber *wf_pick(struct wf_worker *w)
@@ -268,7 +279,9 @@ static struct wf_fiber *steal_from(struct wf_worker *w, struct wf_worker *victim
 			continue;
 		wf_bump(w, WF_STEALS, 1);
 		wf_fiber_prepare(w, fiber);
-		return fiber;
+		fiber = wf_rescue_admit(w, fiber);
+		if (fiber != NULL)
+			return fiber;
 	}
 	if (greedy && wf_load_acqp(&victim->next) != NULL) {
 		stolen[0] = wf_swap_acq_relp(&victim->next, NULL);
@@ -285,9 +298,10 @@ struct wf_fiber *wf_steal_work(struct wf_worker *w, bool greedy)
 	struct wf_fiber *fiber = take_injected(w);
 	if (fiber != NULL)
 		return fiber;
-	uint32_t start = wf_random_next(&w->random) % rt->worker_count;
-	for (uint32_t i = 0; i < rt->worker_count; i++) {
-		uint32_t at = start + i < rt->worker_count ? start + i : start + i - rt->worker_count;
+	uint32_t reach = wf_reach(rt);
+	uint32_t start = wf_random_next(&w->random) % reach;
+	for (uint32_t i = 0; i < reach; i++) {
+		uint32_t at = start + i < reach ? start + i : start + i - reach;
 		if (at == w->index)
 			continue;
 		fiber = steal_from(w, &rt->worker[at], greedy);
@@ -301,9 +315,11 @@ bool wf_work_visible(struct wf_worker *w)
 {
 	struct wf_runtime *rt = w->rt;
 	if (wf_load_sc32(&rt->injected) != 0 || wf_load_sc32(&w->inbox) != WF_NO_FIBER ||
-		wf_load_sc32(&w->box) != WF_NO_FIBER || wf_load_scp(&w->op_box) != NULL)
+		wf_load_sc32(&w->box) != WF_NO_FIBER || wf_load_scp(&w->op_box) != NULL ||
+		wf_load_scp(&w->thread->queue) != NULL)
 		return true;
-	for (uint32_t i = 0; i < rt->worker_count; i++) {
+	uint32_t reach = wf_reach(rt);
+	for (uint32_t i = 0; i < reach; i++) {
 		struct wf_worker *other = &rt->worker[i];
 		if (!wf_ready_empty_sc(&other->ready) || !wf_deque_empty_sc(&other->deque) ||
 			wf_load_scp(&other->next) != NULL)

@@ -10,8 +10,11 @@
 #include "sched/base/log.h"
 #include "sched/base/sanitize.h"
 #include "sched/base/seam.h"
+#include "sched/core/engine.h"
 #include "sched/core/leaks.h"
+#include "sched/core/look.h"
 #include "sched/core/monitor.h"
+#include "sched/core/rescue.h"
 #include "sched/core/spawn.h"
 
 /* Virtual clocks do not start at zero, so that zero keeps its meaning of "long ago". */
@@ -36,10 +39,12 @@ static struct wf_runtime *take_slot(void)
 			continue;
 		rt = &runtimes[i];
 		rt->used = true;
+		wf_store_rlx32(&rt->by_run, 0); /* rlx: a fact for reports */
 		rt->slot = i;
 		if (runtimes_used++ == 0) {
 			wf_fatal_who = describe_current;
 			wf_overflow_install();
+			wf_look_install();
 			wf_fork_install();
 		}
 	}
@@ -51,26 +56,62 @@ static void give_slot(struct wf_runtime *rt)
 {
 	wf_lock_acquire(&table_lock);
 	rt->used = false;
-	if (--runtimes_used == 0)
+	if (--runtimes_used == 0) {
+		wf_look_remove();
 		wf_overflow_remove();
+	}
 	wf_lock_release(&table_lock);
+}
+
+bool wf_runtimes_by_run(uint32_t *runners)
+{
+	*runners = 0;
+	wf_lock_acquire(&table_lock);
+	uint32_t used = runtimes_used;
+	for (uint32_t i = 0; i < WF_RUNTIMES_MAX; i++)
+		*runners += runtimes[i].used && wf_load_rlx32(&runtimes[i].by_run) != 0; /* rlx: as above */
+	wf_lock_release(&table_lock);
+	return *runners == used;
+}
+
+struct wf_runtime *wf_runtime_hold(uint32_t slot)
+{
+	struct wf_runtime *rt = &runtimes[slot];
+	wf_add_sc32(&rt->lookers, 1); /* RT-4 */
+	if (wf_load_sc32(&rt->shown)) /* RT-4 */
+		return rt;
+	wf_sub_sc32(&rt->lookers, 1);
+	return NULL;
+}
+
+void wf_runtime_let(struct wf_runtime *rt)
+{
+	wf_sub_sc32(&rt->lookers, 1);
+}
+
+/* U5: who looks takes some milliseconds at most. */
+static void hide(struct wf_runtime *rt)
+{
+	wf_swap_sc32(&rt->shown, 0);		/* RT-4 */
+	while (wf_load_sc32(&rt->lookers) != 0) /* RT-4 */
+		wf_pause(1000000);
 }
 
 static void free_workers(struct wf_runtime *rt)
 {
-	for (uint32_t i = 0; i < rt->worker_count && rt->worker != NULL; i++) {
+	for (uint32_t i = 0; i < rt->slots && rt->worker != NULL; i++) {
 		wf_deque_free(&rt->worker[i].deque);
 		wf_ready_free(&rt->worker[i].ready);
 	}
-	wf_free_lines(rt->worker, rt->worker_count * sizeof(struct wf_worker));
-	wf_free_lines(rt->thread, rt->worker_count * sizeof(struct wf_thread));
+	wf_free_lines(rt->worker, rt->slots * sizeof(struct wf_worker));
+	wf_free_lines(rt->thread, rt->slots * sizeof(struct wf_thread));
 	rt->worker = NULL;
 	rt->thread = NULL;
 }
 
 static int make_workers(struct wf_runtime *rt)
 {
-	uint32_t n = rt->worker_count;
+	uint32_t n = rt->slots;
 	rt->worker = wf_alloc_lines(n * sizeof(struct wf_worker));
 	rt->thread = wf_alloc_lines(n * sizeof(struct wf_thread));
 	int error = rt->worker == NULL || rt->thread == NULL ? -ENOMEM : 0;
@@ -78,7 +119,8 @@ static int make_workers(struct wf_runtime *rt)
 		struct wf_worker *w = &rt->worker[i];
 		w->rt = rt;
 		w->index = i;
-		w->shared = n > 1;
+		wf_store_rlx32(&w->shared, rt->all_shared || i > 0); /* rlx: before the threads */
+		w->bound = rt->worker_count == 1 && rt->slots > 1;
 		w->inject_turn = 1;
 		w->random = wf_random_seed();
 		w->thread = &rt->thread[i];
@@ -119,36 +161,57 @@ static void wait_count(wf_a32 *word, uint32_t count)
 		wf_futex_wait(word, seen, INT64_MAX);
 }
 
-static void *worker_thread(void *arg)
+void wf_thread_open(struct wf_thread *thread)
 {
-	struct wf_thread *thread = arg;
 	struct wf_worker *w = thread->worker;
 	struct wf_runtime *rt = w->rt;
 	wf_set_self(w);
 	w->errno_address = wf_errno_address();
 	thread->tsan = wf_tsan_self();
+	wf_store_rel32(&thread->tid, (uint32_t)wf_thread_id());
+	wf_look_thread_init(thread);
 	find_own_stack(thread);
 	thread->open_error = wf_overflow_thread_init(thread);
-	if (thread->open_error == 0) {
-		thread->open_error = rt->driver->open(thread, &rt->config);
-		thread->engine_open = thread->open_error == 0;
-	}
+	if (thread->open_error != 0)
+		return;
+	thread->open_error = rt->driver->open(thread, &rt->config);
+	wf_lock_acquire(&thread->lock);
+	thread->engine_open = thread->open_error == 0;
+	wf_lock_release(&thread->lock);
+}
+
+void wf_thread_close(struct wf_thread *thread)
+{
+	wf_stack_cache_flush(thread->worker);
+	wf_fiber_cache_flush(thread->worker);
+	wf_engine_close(thread);
+	wf_look_thread_end(thread);
+	wf_overflow_thread_end(thread);
+	wf_set_self(NULL);
+}
+
+/* Nobody closes an engine that somebody may still interrupt: all loops have ended, and stop's own wakes too. */
+void wf_runtime_meet(struct wf_runtime *rt)
+{
+	report(&rt->left);
+	wait_count(&rt->left, rt->meeting);
+	wf_detached_end_all(wf_self()->thread);
+}
+
+static void *worker_thread(void *arg)
+{
+	struct wf_thread *thread = arg;
+	struct wf_worker *w = thread->worker;
+	struct wf_runtime *rt = w->rt;
+	wf_thread_open(thread);
 	report(&rt->opened);
 	/* The extra one is the starter's, who has looked at all results: then all workers begin, or leave. */
 	wait_count(&rt->opened, rt->worker_count + 1);
 	if (!wf_load_sc32(&rt->start_failed)) {
 		wf_worker_loop(w);
-		/* Nobody closes an engine that somebody may still interrupt: all loops have ended, and stop's own wakes too. */
-		report(&rt->left);
-		wait_count(&rt->left, rt->worker_count + 1);
-		wf_detached_end_all(thread);
+		wf_runtime_meet(rt);
 	}
-	wf_stack_cache_flush(w);
-	wf_fiber_cache_flush(w);
-	if (thread->engine_open)
-		rt->driver->close(thread);
-	wf_overflow_thread_end(thread);
-	wf_set_self(NULL);
+	wf_thread_close(thread);
 	return NULL;
 }
 
@@ -199,7 +262,19 @@ static void reset(struct wf_runtime *rt, const weft_config *config, const struct
 	rt->virtual_time = (config->flags & WEFT_VIRTUAL_TIME) != 0;
 	rt->reports_leaks = (config->flags & WEFT_LEAK_REPORT) != 0;
 	memset(&rt->idle, 0, sizeof(rt->idle));
+	rt->slots = config->workers +
+		(config->rescue == WEFT_RESCUE_OFF || rt->virtual_time ? 0 : WF_SPARES_MAX);
+	rt->rescuing = rt->slots > config->workers;
+	rt->all_shared = config->workers > 1;
 	rt->idle.workers = config->workers;
+	rt->idle.spares = rt->slots - config->workers;
+	wf_store_rlx32(&rt->reach, config->workers); /* rlx: as below */
+	wf_store_rlx32(&rt->rescues, 0);
+	memset(rt->long_seen, 0, sizeof(rt->long_seen));
+	rt->long_window = 0;
+	rt->long_lines = rt->long_unsaid = 0;
+	wf_store_rlx32(&rt->baton, 0);
+	wf_store_rlx32(&rt->baton_wanted, 0);
 	rt->inject_head = rt->inject_tail = NULL;
 	/* rlx: no thread of this runtime exists yet. */
 	wf_store_rlx32(&rt->injected, 0);
@@ -210,6 +285,7 @@ static void reset(struct wf_runtime *rt, const weft_config *config, const struct
 	wf_store_rlx32(&rt->left, 0);
 	wf_store_rlx32(&rt->ended, 0);
 	wf_store_rlx64(&rt->outside_spawned, 0);
+	wf_store_rlx64(&rt->coarse_now, (uint64_t)wf_clock_now());
 	wf_store_rlx64(&rt->virtual_now, VIRTUAL_START);
 	wf_store_rlx32(&rt->watching, 0);
 	wf_store_rlxp(&rt->pool, NULL);
@@ -235,6 +311,7 @@ int wf_runtime_start(struct wf_runtime **out, const weft_config *config, const s
 	error = wf_monitor_start(rt);
 	if (error != 0)
 		goto no_monitor;
+	wf_swap_sc32(&rt->shown, 1); /* RT-4 */
 	error = start_threads(rt);
 	if (error != 0)
 		goto no_threads;
@@ -243,6 +320,7 @@ int wf_runtime_start(struct wf_runtime **out, const weft_config *config, const s
 
 no_threads:
 	wf_monitor_stop(rt);
+	hide(rt);
 no_monitor:
 	free_workers(rt);
 no_workers:
@@ -316,9 +394,11 @@ int wf_runtime_submit(struct wf_runtime *rt, weft_fn fn, void *arg, const void *
 bool wf_runtime_quiet(struct wf_runtime *rt)
 {
 	uint64_t ended = 0, spawned = 0;
-	for (uint32_t i = 0; i < rt->worker_count; i++)
+	uint32_t reach = wf_reach(rt);
+	for (uint32_t i = 0; i < reach; i++)
 		ended += wf_load_sc64(&rt->worker[i].counter[WF_ENDED]);
-	for (uint32_t i = 0; i < rt->worker_count; i++)
+	reach = wf_reach(rt);
+	for (uint32_t i = 0; i < reach; i++)
 		spawned += wf_load_sc64(&rt->worker[i].counter[WF_SPAWNED]);
 	return ended == spawned + wf_load_sc64(&rt->outside_spawned);
 }
@@ -361,6 +441,25 @@ static void recycle_unjoined(struct wf_runtime *rt)
 	wf_leaks_report(&leaks);
 }
 
+/* Until all fibers have ended; who does not is named. */
+static void await_quiet(struct wf_runtime *rt)
+{
+	int64_t say = wf_clock_now() + WF_STOP_SAYS_NS;
+	for (;;) {
+		uint32_t seen = wf_load_sc32(&rt->ended);
+		if (wf_runtime_quiet(rt))
+			return;
+		wf_futex_wait(&rt->ended, seen, say);
+		if (wf_clock_now() < say)
+			continue;
+		void (*survivors)(struct wf_runtime *) =
+			(void (*)(struct wf_runtime *))wf_load_acqp(&wf_survivors);
+		if (survivors != NULL)
+			survivors(rt);
+		say = wf_clock_now() + WF_STOP_SAYS_AGAIN_NS;
+	}
+}
+
 void wf_runtime_stop(struct wf_runtime *rt)
 {
 	wf_swap_sc32(&rt->stopping, 1); /* RT-2 */
@@ -368,12 +467,7 @@ void wf_runtime_stop(struct wf_runtime *rt)
 	while (wf_load_sc32(&rt->references) != 0)
 		wf_futex_wait(&rt->references, wf_load_sc32(&rt->references), wf_clock_now() + 1000000);
 	wf_runtime_cancel_all(rt);
-	for (;;) {
-		uint32_t seen = wf_load_sc32(&rt->ended);
-		if (wf_runtime_quiet(rt))
-			break;
-		wf_futex_wait(&rt->ended, seen, INT64_MAX);
-	}
+	await_quiet(rt);
 	/* Wakers of other runtimes may still be between their ticket and their last touch. */
 	while (wf_load_sc32(&rt->references) != 0)
 		wf_futex_wait(&rt->references, wf_load_sc32(&rt->references), wf_clock_now() + 1000000);
@@ -382,13 +476,16 @@ void wf_runtime_stop(struct wf_runtime *rt)
 	if (end_pool != NULL)
 		end_pool(rt);
 	wf_monitor_stop(rt);
+	rt->meeting = rt->worker_count + wf_spares_settle(rt) + 1;
 	wf_swap_sc32(&rt->leaving, 1);
-	for (uint32_t i = 0; i < rt->worker_count; i++)
+	for (uint32_t i = 0; i < wf_reach(rt); i++)
 		wf_worker_notify_one(rt, i);
 	report(&rt->left);
 	join_threads(rt, rt->worker_count);
+	wf_spares_end(rt);
+	hide(rt);
 	recycle_unjoined(rt);
-	for (uint32_t i = 0; i < rt->worker_count; i++)
+	for (uint32_t i = 0; i < rt->slots; i++)
 		wf_timer_heap_free(&rt->worker[i].timers);
 	free_workers(rt);
 	give_slot(rt);

@@ -12,9 +12,11 @@
  *             look at every block.
  *          U4 nothing here is written on the way of spawn, park, wake, submit or complete, but the injection queue by those who
  *             overflow or come from outside.
+ *          U5 reports hold a runtime for as long as they read its workers and threads; nothing is waited for meanwhile but look.h's answer.
  * Order    RT-1 the injection queue's lock; `injected` is written under it (sc swap: ID-1.1), and read (sc) without it (ID-1.6).
  *          RT-2 U3's pair, both sc.
  *          RT-3 references: add (sc) -> stop's load (sc).
+ *          RT-4 (U5) lookers: add (sc), then load `shown` (sc); the end: swap `shown` (sc), then load lookers (sc).
  * Tests    tests/core/runtime_test.cc
  */
 #ifndef WF_SCHED_CORE_RUNTIME_H
@@ -30,6 +32,7 @@ struct wf_runtime {
 	const struct wf_driver *driver;
 	weft_config config; /* complete: no zero means default */
 	uint32_t worker_count;
+	uint32_t slots; /* of worker[] and thread[]: the workers, then room for spares */
 	uint32_t stack_pool;
 	uint32_t slot; /* constant */
 	bool virtual_time;
@@ -37,6 +40,8 @@ struct wf_runtime {
 	struct wf_worker *worker;
 	struct wf_thread *thread;
 	struct wf_idle idle;
+	/* The monitor's clock, of when it last looked: what happened "since" reads no clock of its own. */
+	_Alignas(WF_CACHE_LINE) wf_a64 coarse_now;
 	/* the injection queue: READY fibers, and UNSTARTED ones that nobody can join; linked by next */
 	_Alignas(WF_CACHE_LINE) wf_lock inject_lock;
 	struct wf_fiber *inject_head, *inject_tail;
@@ -47,17 +52,35 @@ struct wf_runtime {
 	wf_a32 opened;	     /* threads whose engine is open, or has failed to */
 	wf_a32 start_failed; /* some engine did not open: the threads end without a loop */
 	wf_a32 left;	     /* threads whose loop has ended, and the stopper */
+	uint32_t meeting;    /* so many they will be; set before `leaving` */
 	wf_a32 ended;	     /* futex: changes when a worker sees that all fibers have ended */
 	wf_a32 references;
+	wf_a32 shown;		/* RT-4: workers and threads exist */
+	wf_a32 lookers;		/* RT-4: who holds them there */
 	wf_a64 outside_spawned; /* fibers made by threads that are no workers */
 	wf_a64 virtual_now;
 	wf_a32 watching;      /* virtual time only: selects that wait for descriptors */
 	wf_lock virtual_lock; /* one worker at a time moves virtual_now */
 	wf_aptr pool;	      /* sched/task/pool.c: made when first needed, acquire on the load */
 	wf_aptr end_pool; /* then: void (*)(struct wf_runtime *), called by stop when all fibers have ended */
-	bool used; /* under the table's lock */
+	bool used;     /* under the table's lock */
+	bool dumps;    /* io/boot's: a signal has it dumped */
+	wf_a32 by_run; /* 1: made by weft_run, whose caller waits for its end in it */
+	/* rescue.h */
+	_Alignas(WF_CACHE_LINE) wf_a32 reach; /* workers below it may have something; grows only */
+	wf_a32 rescues;			      /* workers whose rescue_wanted is set */
+	wf_a32 baton;			      /* RS7: index of who has it; WF_NO_BATON */
+	wf_a32 baton_wanted;		      /* by the worker */
+	bool rescuing;			      /* stuck workers are looked after */
+	bool all_shared;		      /* RS3; the monitor's */
+	bool unshares; /* it can go back to a queue without locked instructions */
 	/* monitor.h */
 	bool monitored;
+	/* longrun.h: the monitor's */
+	uint64_t long_seen[WF_LONG_SEEN];
+	int64_t long_window;
+	uint32_t long_lines, long_unsaid;
+	struct wf_long_report long_report;
 	pthread_t monitor;
 	wf_a32 monitor_asleep;
 	wf_a32 monitor_leaves;
@@ -69,6 +92,20 @@ int wf_runtime_start(struct wf_runtime **rt, const weft_config *config, const st
 int wf_runtime_submit(struct wf_runtime *rt, weft_fn fn, void *arg, const void *site);
 /* U2. Blocks the calling thread. */
 void wf_runtime_stop(struct wf_runtime *rt);
+/* The engine and the signal stack of the calling thread; says in thread->open_error how it went. */
+void wf_thread_open(struct wf_thread *thread);
+void wf_thread_close(struct wf_thread *thread);
+/* U2: waits until the loops of all threads have ended. */
+void wf_runtime_meet(struct wf_runtime *rt);
+static inline uint32_t wf_reach(const struct wf_runtime *rt)
+{
+	return wf_load_sc32(&rt->reach); /* ID-1.6: raised before a spare publishes anything */
+}
+/* Were all runtimes that there are now made by weft_run? *runners: how many were. */
+bool wf_runtimes_by_run(uint32_t *runners);
+/* U5. The runtime of a slot, whose workers and threads stay until it is let go; NULL: there is none now. Any thread. */
+struct wf_runtime *wf_runtime_hold(uint32_t slot);
+void wf_runtime_let(struct wf_runtime *rt);
 /* Are all fibers gone? Called by workers while stopping. */
 bool wf_runtime_quiet(struct wf_runtime *rt);
 /* The runtime's live fibers, cancelled one by one. */

@@ -8,7 +8,10 @@
 
 #include "sched/base/sanitize.h"
 #include "sched/base/seam.h"
+#include "sched/core/credit.h"
+#include "sched/core/misuse.h"
 #include "sched/core/runtime.h"
+#include "sched/core/waiting.h"
 
 WF_OWNER_CODE_BEGIN
 
@@ -58,16 +61,16 @@ void weft_yield(void)
 		return;
 	struct wf_fiber *fiber = w->current;
 	wf_bump(w, WF_YIELDS, 1);
-	w->after.kind = WF_AFTER_YIELD;
+	wf_store_rlx32(&w->after.kind, WF_AFTER_YIELD); /* rlx: RS3 of rescue.h */
 	w->after.fiber = fiber;
 	wf_switch_away(w, fiber);
 }
 
 int weft_sleep_until(weft_ns deadline)
 {
-	struct wf_worker *w = wf_self();
+	struct wf_worker *w = wf_turn();
 	if (w == NULL)
-		return -EPERM;
+		return wf_off_fiber();
 	struct wf_fiber *fiber = w->current;
 	for (;;) {
 		int error = wf_interrupted(wf_self(), fiber);
@@ -78,6 +81,7 @@ int weft_sleep_until(weft_ns deadline)
 			return 0;
 		}
 		struct sleep sleep = {.deadline = deadline};
+		wf_waits_until(fiber, WF_WAITS_SLEEP, NULL, deadline);
 		if (wf_park(wf_park_masks(fiber), commit_sleep, &sleep) == WF_WAKE_TIMER)
 			return 0;
 		wf_timer_cancel(&sleep.timer);
@@ -86,13 +90,12 @@ int weft_sleep_until(weft_ns deadline)
 
 int weft_sleep(weft_ns duration)
 {
-	if (duration <= 0) {
-		if (wf_self() == NULL)
-			return -EPERM;
-		weft_yield();
-		return 0;
-	}
-	return weft_sleep_until(weft_after(duration));
+	if (wf_self() == NULL)
+		return wf_off_fiber();
+	if (duration > 0)
+		return weft_sleep_until(weft_after(duration));
+	weft_yield();
+	return 0;
 }
 
 WF_OWNER_CODE_END

@@ -9,6 +9,7 @@
 #include "sched/base/log.h"
 #include "sched/base/sanitize.h"
 #include "sched/core/join.h"
+#include "sched/core/misuse.h"
 #include "sched/core/runtime.h"
 
 WF_OWNER_CODE_BEGIN
@@ -95,6 +96,16 @@ static int copy_name(struct wf_fiber *fiber, const char *name)
 	return 0;
 }
 
+static bool has_room(struct wf_worker *w)
+{
+	if (WF_LIKELY(wf_deque_has_room_self(&w->deque)))
+		return true;
+	bool began = wf_inside_begin(w);
+	bool made = wf_deque_make_room_self(w);
+	wf_inside_end(w, began);
+	return made;
+}
+
 struct wf_fiber *wf_spawn_make(struct wf_worker *w, const weft_attr *attr, weft_fn fn, void *arg,
 	uint64_t bits, const void *site, int *error)
 {
@@ -102,7 +113,7 @@ struct wf_fiber *wf_spawn_make(struct wf_worker *w, const weft_attr *attr, weft_
 	if (*error != 0)
 		return NULL;
 	*error = -ENOMEM;
-	if (!wf_deque_has_room_self(&w->deque) && !wf_deque_make_room_self(w))
+	if (!has_room(w))
 		return NULL;
 	struct wf_fiber *fiber = wf_fiber_take(w, error);
 	if (fiber == NULL)
@@ -132,10 +143,12 @@ no_stack:
 void wf_spawn_publish(struct wf_worker *w, struct wf_fiber *fiber)
 {
 	wf_bump(w, WF_SPAWNED, 1);
+	bool began = wf_inside_begin(w);
 	/* rlx: an estimate; two there are worth a wake, a lone one its spawner mostly runs itself. */
 	bool lone = wf_load_rlx64(&w->deque.bottom) == wf_load_rlx64(&w->deque.top);
-	wf_deque_push_self(&w->deque, wf_entry_of(fiber), w->shared);
+	wf_deque_push_self(&w->deque, wf_entry_of(fiber), wf_shared(w));
 	wf_worker_notify(w, lone);
+	wf_inside_end(w, began);
 }
 
 static int spawn(weft_fiber **handle, const weft_attr *attr, weft_fn fn, void *arg, uint64_t bits,
@@ -161,19 +174,21 @@ static int spawn(weft_fiber **handle, const weft_attr *attr, weft_fn fn, void *a
 int weft_spawn(weft_fiber **fiber, weft_fn fn, void *arg)
 {
 	static const weft_attr plain;
-	return spawn(fiber, &plain, fn, arg, 0, __builtin_return_address(0));
+	return wf_say_off_fiber(spawn(fiber, &plain, fn, arg, 0, __builtin_return_address(0)));
 }
 
 int weft_spawn_attr(weft_fiber **fiber, const weft_attr *attr, weft_fn fn, void *arg)
 {
 	static const weft_attr plain;
-	return spawn(fiber, attr != NULL ? attr : &plain, fn, arg, 0, __builtin_return_address(0));
+	return wf_say_off_fiber(
+		spawn(fiber, attr != NULL ? attr : &plain, fn, arg, 0, __builtin_return_address(0)));
 }
 
 int weft_go(weft_fn fn, void *arg)
 {
 	static const weft_attr plain;
-	return spawn(NULL, &plain, fn, arg, WF_LIFE_DETACHED, __builtin_return_address(0));
+	return wf_say_off_fiber(
+		spawn(NULL, &plain, fn, arg, WF_LIFE_DETACHED, __builtin_return_address(0)));
 }
 
 static const struct wf_scope_calls *scope_calls(void)
@@ -185,6 +200,14 @@ void wf_cancelled_opener(struct wf_worker *w, struct wf_fiber *fiber, uint64_t l
 {
 	if (life & WF_LIFE_SCOPES)
 		scope_calls()->opener_cancelled(w, fiber, wf_fiber_generation(life));
+}
+
+static __attribute__((noreturn)) void scope_left_open(const struct wf_scope *scope)
+{
+	char site[192];
+	wf_describe_site(scope_calls()->opened_at(scope), site, sizeof(site));
+	wf_fatal("a fiber returned from its function with a scope open, opened at %s: close it first",
+		site);
 }
 
 struct wf_fiber *wf_fiber_end(struct wf_fiber *fiber, void *result)
@@ -201,7 +224,7 @@ struct wf_fiber *wf_fiber_end(struct wf_fiber *fiber, void *result)
 	if (WF_UNLIKELY(w == NULL))
 		wf_fatal("the child of a fork returned from its fiber's function: it must exec or _exit");
 	if (WF_UNLIKELY(fiber->frame->scope != NULL))
-		wf_fatal("a fiber returned from its function with a scope open: close it first");
+		scope_left_open(fiber->frame->scope);
 	if (WF_UNLIKELY(fiber->flags & WF_FIBER_CANARY))
 		wf_overflow_check(fiber);
 	if (fiber->frame->deadline_armed)
@@ -214,7 +237,7 @@ struct wf_fiber *wf_fiber_end(struct wf_fiber *fiber, void *result)
 	if (fiber->flags & WEFT_FP_ENV)
 		wf_fp_load(&wf_fp_default);
 	w->after = (struct wf_after){
-		.kind = WF_AFTER_END, .stack = fiber->stack, .tsan = wf_fiber_tsan(fiber)};
+		.kind = {WF_AFTER_END}, .stack = fiber->stack, .tsan = wf_fiber_tsan(fiber)};
 	struct wf_fiber *next = wf_join_finish(w, fiber);
 	if (closer != NULL)
 		next = wf_wake_to_run(w, closer, ticket);

@@ -38,6 +38,8 @@ struct wf_scope_calls {
 	/* A SCOPED fiber, at its end, leaves its scope. Returns the opener if it waited for just this: its ticket is won, *ticket. */
 	struct wf_fiber *(*child_ended)(
 		struct wf_worker *w, struct wf_fiber *child, int result, uint64_t *ticket);
+	/* Where a scope that is open was opened. */
+	const void *(*opened_at)(const struct wf_scope *scope);
 };
 extern wf_aptr wf_scope_calls; /* const struct wf_scope_calls * */
 

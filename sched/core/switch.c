@@ -11,7 +11,7 @@
 
 #include "sched/base/alloc.h"
 #include "sched/base/sanitize.h"
-#include "sched/core/runtime.h"
+#include "sched/core/rescue.h"
 #include "sched/core/spawn.h"
 #include "sched/core/strand.h"
 
@@ -67,6 +67,7 @@ static void *enter(struct wf_worker *w, struct wf_fiber *to)
 	if (to == NULL)
 		return w->scheduler_sp;
 	wf_bump(w, WF_RUNS, 1);
+	w->credit = WF_RUN_CREDIT;
 	return to->sp;
 }
 
@@ -112,7 +113,9 @@ void wf_switch_to(struct wf_worker *w, struct wf_fiber *to)
 /* Whom a fiber gives way to; NULL: the scheduler, which runs `handoff` first. Direct switches spend the tick's budget. */
 static struct wf_fiber *choose_next(struct wf_worker *w, bool from_small)
 {
-	if (--w->budget <= 0 || from_small) /* S3 */
+	__asm__ volatile("" ::
+				 : "memory"); /* RS3 of rescue.h: `after.kind` is set before `shared` is read */
+	if (--w->budget <= 0 || from_small || WF_UNLIKELY(!wf_may_run(w))) /* S3 */
 		return NULL;
 	struct wf_fiber *to = w->handoff != NULL ? w->handoff : wf_pick(w);
 	bool direct = to != NULL && !is_small(to); /* S3 */
@@ -182,12 +185,11 @@ WF_ACROSS_CONTEXTS static void commit_as_worker(struct wf_worker *w, const struc
 void wf_arrive(struct wf_worker *w)
 {
 	struct wf_after *after = &w->after;
-	enum wf_after_kind kind = after->kind;
-	if (kind == WF_AFTER_NONE)
-		return;
-	after->kind = WF_AFTER_NONE;
+	enum wf_after_kind kind = (enum wf_after_kind)wf_load_rlx32(&after->kind); /* rlx: the worker's own */
 	switch (kind) {
 	case WF_AFTER_NONE:
+	case WF_AFTER_INSIDE:
+	case WF_AFTER_SCHEDULER:
 		break;
 	case WF_AFTER_PARK: {
 		struct wf_after copy = *after; /* commit may wake fibers, and those paths use `after` no more */
@@ -200,7 +202,7 @@ void wf_arrive(struct wf_worker *w)
 			break;
 		}
 		wf_queue_ready(w, after->fiber);
-		if (w->shared)
+		if (wf_shared(w))
 			wf_worker_notify(w, false);
 		break;
 	case WF_AFTER_END:
@@ -208,6 +210,8 @@ void wf_arrive(struct wf_worker *w)
 		wf_stack_give(w, &after->stack);
 		break;
 	}
+	/* RS3 of rescue.h: the queues are left. */
+	wf_store_rel32(&after->kind, w->current != NULL ? WF_AFTER_NONE : WF_AFTER_SCHEDULER);
 }
 
 void wf_fiber_prepare(struct wf_worker *w, struct wf_fiber *fiber)
@@ -221,6 +225,7 @@ void wf_fiber_prepare(struct wf_worker *w, struct wf_fiber *fiber)
 	frame->reach = scoped ? fiber->scope : NULL;
 	frame->scope_deadline = scoped ? fiber->scope->deadline : WEFT_FOREVER;
 	frame->scope = NULL;
+	frame->wait_kind = 0;
 	frame->holds = (struct wf_holds){0};
 	memset(&frame->timer, 0, sizeof(frame->timer));
 	frame->locals = NULL;

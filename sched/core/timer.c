@@ -200,11 +200,15 @@ static bool take_due_locked(struct wf_timer_heap *heap, int64_t now, struct wf_t
 	return false;
 }
 
-uint32_t wf_timer_fire_due(struct wf_timer_heap *heap, struct wf_worker *w, int64_t now, uint32_t most)
+static uint32_t fire_due(
+	struct wf_timer_heap *heap, struct wf_worker *w, int64_t now, uint32_t most, bool waits)
 {
 	uint32_t fired = 0;
 	while (fired < most && wf_timer_earliest(heap) <= now) {
-		wf_lock_acquire(&heap->lock);
+		if (waits)
+			wf_lock_acquire(&heap->lock);
+		else if (!wf_trylock(&heap->lock))
+			break;
 		struct wf_timer copy;
 		bool due = take_due_locked(heap, now, &copy);
 		publish_earliest_locked(heap);
@@ -215,6 +219,40 @@ uint32_t wf_timer_fire_due(struct wf_timer_heap *heap, struct wf_worker *w, int6
 		fired++;
 	}
 	return fired;
+}
+
+uint32_t wf_timer_fire_due(struct wf_timer_heap *heap, struct wf_worker *w, int64_t now, uint32_t most)
+{
+	return fire_due(heap, w, now, most, true);
+}
+
+uint32_t wf_timer_fire_due_try(struct wf_timer_heap *heap, struct wf_worker *w, int64_t now, uint32_t most)
+{
+	return fire_due(heap, w, now, most, false);
+}
+
+void wf_timer_move_all(struct wf_timer_heap *from, struct wf_timer_heap *to)
+{
+	struct wf_timer_heap *first = (uintptr_t)from < (uintptr_t)to ? from : to;
+	struct wf_timer_heap *second = first == from ? to : from;
+	struct wf_timer *timer;
+	wf_lock_acquire(&first->lock);
+	wf_lock_acquire(&second->lock);
+	while ((timer = from->listed) != NULL || from->count > 0) {
+		if (timer == NULL)
+			timer = from->slot[0].timer;
+		if (timer->position == WF_TIMER_LISTED)
+			unlist_locked(from, timer);
+		else
+			remove_locked(from, 0);
+		/* rlx: M4, under the lock. */
+		insert_locked(to, timer, (int64_t)wf_load_rlx64(&timer->until));
+		wf_store_relp(&timer->heap, to); /* TM-1: M1 */
+	}
+	publish_earliest_locked(from);
+	publish_earliest_locked(to);
+	wf_lock_release(&second->lock);
+	wf_lock_release(&first->lock);
 }
 
 WF_OWNER_CODE_END

@@ -74,6 +74,11 @@ bool wf_timer_postpone(struct wf_timer *timer, int64_t deadline);
 bool wf_timer_cancel(struct wf_timer *timer);
 /* Fires what is due at `now`, at most `most`. Returns how many. */
 uint32_t wf_timer_fire_due(struct wf_timer_heap *heap, struct wf_worker *w, int64_t now, uint32_t most);
+/* The same for another worker's heap: not while somebody else holds its lock. */
+uint32_t wf_timer_fire_due_try(
+	struct wf_timer_heap *heap, struct wf_worker *w, int64_t now, uint32_t most);
+/* All of them stand in the other heap then; whoever cancels one finds it in one or the other (M1). */
+void wf_timer_move_all(struct wf_timer_heap *from, struct wf_timer_heap *to);
 
 static inline int64_t wf_timer_earliest(const struct wf_timer_heap *heap)
 {

@@ -8,7 +8,9 @@
  */
 #include "sched/base/sanitize.h"
 #include "sched/base/seam.h"
+#include "sched/core/engine.h"
 #include "sched/core/monitor.h"
+#include "sched/core/rescue.h"
 #include "sched/core/runtime.h"
 #include "sched/core/spawn.h"
 
@@ -43,7 +45,7 @@ static void interrupt(struct wf_runtime *rt, uint32_t worker)
 
 void wf_worker_notify(struct wf_worker *w, bool lone)
 {
-	if (!w->shared)
+	if (!wf_shared(w))
 		return;
 	if (lone && w->lone_skip > 0) {
 		w->lone_skip--;
@@ -77,6 +79,10 @@ void wf_worker_notify_one(struct wf_runtime *rt, uint32_t worker)
 
 void wf_op_complete(struct wf_worker *w, struct wf_op *op, int32_t result)
 {
+	if (WF_UNLIKELY(result == WF_OP_MOVED)) {
+		wf_engine_move(w, op, wf_rescue_target(w));
+		return;
+	}
 	if (WF_UNLIKELY(op->complete != NULL)) { /* E6 */
 		wf_bump(w, WF_COMPLETIONS, 1);
 		op->complete(w, op, result);
@@ -88,8 +94,7 @@ void wf_op_complete(struct wf_worker *w, struct wf_op *op, int32_t result)
 	/* rlx: one writer; virtual time reads it when this worker sleeps. */
 	wf_store_rlx32(&w->ops_in_flight, wf_load_rlx32(&w->ops_in_flight) - 1);
 	wf_bump(w, WF_COMPLETIONS, 1);
-	wf_store_rlx32(&fiber->op_thread,
-		0); /* rlx: a canceller that still reads the old value is told so by the box */
+	wf_store_rlx32(&fiber->op_thread, 0); /* rlx: EN3, the lock orders it for those who need it */
 	fiber->wake_code = WF_WAKE_OK;
 	bool ended = wf_ticket_end(&fiber->word, ticket); /* E5: op may be gone from here */
 	WF_CHECK(ended); /* nobody else wakes a fiber from an operation (law 4) */
@@ -97,13 +102,13 @@ void wf_op_complete(struct wf_worker *w, struct wf_op *op, int32_t result)
 }
 
 /* Cancel requests of other threads for operations on this thread's engine. */
-void wf_drain_box(struct wf_worker *w)
+void wf_drain_box(struct wf_worker *w, struct wf_worker *box)
 {
-	if (WF_UNLIKELY(wf_load_acqp(&w->op_box) != NULL))
-		wf_detached_drain_box(w);
-	if (wf_load_acq32(&w->box) == WF_NO_FIBER)
+	if (WF_UNLIKELY(wf_load_acqp(&box->op_box) != NULL))
+		wf_detached_drain_box(w, box);
+	if (wf_load_acq32(&box->box) == WF_NO_FIBER)
 		return;
-	uint32_t index = wf_swap_sc32(&w->box, WF_NO_FIBER); /* IN-1 */
+	uint32_t index = wf_swap_sc32(&box->box, WF_NO_FIBER); /* IN-1 */
 	while (index != WF_NO_FIBER) {
 		struct wf_fiber *fiber = wf_fiber_at(index);
 		index = fiber->box_next;
@@ -141,8 +146,8 @@ static void watch_old_end(struct wf_worker *w, int64_t now)
 static void tick(struct wf_worker *w)
 {
 	w->batching = true;
-	wf_drain_box(w);
-	w->thread->driver->flush(w->thread);
+	wf_drain_box(w, w);
+	wf_engine_flush(w);
 	/* rlx: the owner's own estimate. */
 	bool unstarted = wf_load_rlx64(&w->deque.bottom) != wf_load_rlx64(&w->deque.top);
 	int64_t earliest = wf_timer_earliest(&w->timers);
@@ -153,6 +158,9 @@ static void tick(struct wf_worker *w)
 			wf_bump(w, WF_TIMERS_FIRED,
 				wf_timer_fire_due(&w->timers, w, now, WF_TIMER_BATCH));
 	}
+	/* rlx: the monitor asks again. */
+	if (WF_UNLIKELY(wf_load_rlx32(&w->rt->rescues) != 0))
+		wf_rescue(w);
 	w->batching = false;
 	if (queued(w) > 1) /* this worker takes the first itself */
 		wf_worker_notify(w, false);
@@ -179,7 +187,7 @@ static void stop_searching(struct wf_worker *w, bool found)
 static struct wf_fiber *search(struct wf_worker *w)
 {
 	struct wf_runtime *rt = w->rt;
-	if (!w->shared)
+	if (!wf_shared(w))
 		return wf_steal_work(w, true); /* the injection queue only */
 	if (!w->searching && !wf_idle_search_begin(&rt->idle))
 		return wf_steal_work(w, false);
@@ -190,7 +198,7 @@ static struct wf_fiber *search(struct wf_worker *w)
 		struct wf_fiber *fiber = wf_steal_work(w, spent > WF_GREEDY_NS);
 		if (fiber != NULL)
 			return fiber;
-		if (w->thread->driver->pending(w->thread) || wf_load_acq32(&w->inbox) != WF_NO_FIBER)
+		if (wf_engine_pending(w) || wf_load_acq32(&w->inbox) != WF_NO_FIBER)
 			return NULL;
 		for (int i = 0; i < 32; i++)
 			wf_cpu_relax();
@@ -207,16 +215,17 @@ static bool advance_locked(struct wf_runtime *rt, struct wf_worker *w)
 	if (wf_work_visible(w))
 		return true;
 	int64_t next = INT64_MAX;
+	uint32_t in_flight = 0;
 	for (uint32_t i = 0; i < rt->worker_count; i++) {
 		struct wf_worker *other = &rt->worker[i];
-		bool asleep = (wf_load_sc64(&rt->idle.sleepers[i / 64]) >> (i % 64)) & 1;
-		/* rlx: its owner sleeps, its bit was read after. */
-		if ((!asleep && other != w) || wf_load_rlx32(&other->ops_in_flight) != 0)
+		if (!wf_idle_sleeps(&rt->idle, i) && other != w)
 			return false;
+		in_flight += wf_load_rlx32(&other->ops_in_flight); /* rlx: its owner sleeps, its bit was read after */
 		int64_t earliest = wf_timer_earliest(&other->timers);
 		next = earliest < next ? earliest : next;
 	}
-	if (next == INT64_MAX || wf_load_sc32(&rt->injected) != 0 || wf_load_sc32(&rt->watching) != 0)
+	if (in_flight != 0 || next == INT64_MAX || wf_load_sc32(&rt->injected) != 0 ||
+		wf_load_sc32(&rt->watching) != 0)
 		return false;
 	if (next > (int64_t)wf_load_sc64(&rt->virtual_now))
 		wf_swap_sc64(&rt->virtual_now, (uint64_t)next);
@@ -240,6 +249,8 @@ static int64_t sleep_limit(struct wf_worker *w, int64_t now)
 	if (w->rt->virtual_time)
 		return INT64_MAX;
 	int64_t limit = wf_timer_earliest(&w->timers);
+	if (WF_UNLIKELY(wf_is_spare(w)) && wf_spare_retires(w) && now + WF_SPARE_KEEP_NS < limit)
+		limit = now + WF_SPARE_KEEP_NS; /* what it could not give away it offers again */
 	if (!w->trimmed) {
 		if (w->idle_since == 0)
 			w->idle_since = now;
@@ -268,23 +279,25 @@ static void sleep_in_ring(struct wf_worker *w)
 		wf_add_sc32(&rt->ended, 1);
 		wf_futex_wake(&rt->ended, UINT32_MAX);
 	}
-	bool awake = wf_work_visible(w) || wf_load_sc32(&rt->leaving) != 0; /* ID-1.6 */
+	bool awake = (wf_stands_by(w) ? wf_stander_has_work(w) : wf_work_visible(w)) ||
+		wf_load_sc32(&rt->leaving) != 0; /* ID-1.6 */
 	if (!awake && rt->virtual_time)
 		awake = advance_virtual_time(rt, w);
 	if (!awake) {
 		int64_t now = wf_clock_now();
 		wf_bump(w, WF_SLEEPS, 1);
 		w->batching = true;
-		w->thread->driver->wait(w->thread, sleep_limit(w, now));
+		wf_engine_wait(w, sleep_limit(w, now));
 		w->batching = false;
 		int64_t woke = wf_clock_now();
 		w->short_sleep = woke - now < WF_SEARCH_NS;
 		trim_when_idle(w, woke);
-		if (w->shared)
-			wf_monitor_poke(rt);
 	}
-	if (!wf_idle_withdraw(&rt->idle, w->index))
+	if (!wf_idle_withdraw(&rt->idle, w->index)) {
 		w->searching = true; /* I2: a waker counts on this worker */
+		w->claims++;
+	}
+	wf_monitor_poke(rt);
 }
 
 static struct wf_fiber *next_fiber(struct wf_worker *w)
@@ -292,6 +305,12 @@ static struct wf_fiber *next_fiber(struct wf_worker *w)
 	for (;;) {
 		w->budget = WF_TICK_RUNS;
 		tick(w);
+		if (WF_UNLIKELY(wf_stands_by(w))) {
+			if (wf_stand_by(w) || wf_load_sc32(&w->rt->leaving))
+				return NULL;
+			sleep_in_ring(w);
+			continue;
+		}
 		struct wf_fiber *fiber = w->handoff;
 		w->handoff = NULL;
 		if (fiber == NULL)
@@ -313,12 +332,13 @@ static struct wf_fiber *next_fiber(struct wf_worker *w)
 void wf_worker_loop(struct wf_worker *w)
 {
 	struct wf_fiber *fiber;
+	wf_store_rlx32(&w->after.kind, WF_AFTER_SCHEDULER); /* rlx: RS3 of rescue.h */
 	while ((fiber = next_fiber(w)) != NULL)
 		wf_switch_to(w, fiber);
 	if (w->searching)
 		wf_idle_search_found(&w->rt->idle);
 	w->searching = false;
-	wf_drain_box(w); /* a request that came after the last tick must not leave its block marked as boxed */
+	wf_drain_box(w, w); /* a request that came after the last tick must not leave its block marked as boxed */
 	wf_tsan_acquire(w);
 }
 

@@ -17,9 +17,11 @@
 #define WF_SCHED_CORE_WORKER_H
 
 #include <pthread.h>
+#include <time.h>
 #include <weft/stats.h>
 
 #include "sched/base/check.h"
+#include "sched/base/lock.h"
 #include "sched/core/deque.h"
 #include "sched/core/driver.h"
 #include "sched/core/fiber.h"
@@ -35,13 +37,15 @@ typedef bool (*wf_commit_fn)(struct wf_worker *w, struct wf_fiber *fiber, uint64
 
 enum wf_after_kind {
 	WF_AFTER_NONE,
-	WF_AFTER_PARK,	/* run the commit function, then PARKED */
-	WF_AFTER_YIELD, /* put the fiber to the end of the ring */
-	WF_AFTER_END,	/* give its stack back */
+	WF_AFTER_PARK,	    /* run the commit function, then PARKED */
+	WF_AFTER_YIELD,	    /* put the fiber to the end of the ring */
+	WF_AFTER_END,	    /* give its stack back */
+	WF_AFTER_INSIDE,    /* nothing: a fiber is at the queues (RS3 of rescue.h) */
+	WF_AFTER_SCHEDULER, /* nothing: the scheduler runs */
 };
 
 struct wf_after {
-	enum wf_after_kind kind;
+	wf_a32 kind;		/* enum wf_after_kind. NONE: a fiber is in its own code */
 	struct wf_fiber *fiber; /* not for END: the block may be somebody else's by then */
 	wf_commit_fn commit;
 	void *arg;
@@ -73,6 +77,9 @@ enum wf_counter {
 	WF_SQ_FULL,
 	WF_CQ_OVERFLOWS,
 	WF_STACK_MISSES,
+	WF_RESCUES,
+	WF_STALLS, /* w: the monitor */
+	WF_KEPT,   /* w: the monitor */
 	WF_COUNTERS,
 };
 
@@ -83,11 +90,13 @@ struct wf_worker {
 	struct wf_thread *thread;
 	int *errno_address; /* of the thread; law 6 */
 	int32_t budget;	    /* runs left in this tick */
+	uint32_t credit;    /* calls left in this run: credit.h */
 	uint32_t next_used; /* runs taken from `next` in a row: WF_NEXT_CAP */
 	uint32_t picks;
 	uint32_t inject_turn; /* slow picks until the injection queue comes first */
 	uint32_t index;
-	bool shared;	  /* more than one worker: pushes are ID-1.1 */
+	wf_a32 shared;	  /* others take from the queues: pushes are ID-1.1 (RS3 of rescue.h) */
+	bool bound;	  /* the runtime's only worker, or its spare: RS7 of rescue.h */
 	bool searching;	  /* counted in idle.searching */
 	bool old_first;	  /* the oldest unstarted fiber has waited too long */
 	bool batching;	  /* the scheduler handles completions and timers: one notify at the end */
@@ -99,6 +108,7 @@ struct wf_worker {
 	uint64_t random;
 	uint64_t old_top; /* what stood at the deque's top at old_since */
 	int64_t old_since;
+	uint64_t claims;			    /* RS6 of rescue.h */
 	struct wf_fiber *pinned_head, *pinned_tail; /* taken out of the inbox */
 	uint32_t cache_head;			    /* free control blocks, linked by next */
 	uint32_t cache_count;
@@ -116,21 +126,65 @@ struct wf_worker {
 	wf_aptr op_box; /* detached operations to be cancelled here: struct wf_detached, linked by box_next */
 	wf_a32 fruitless; /* log2 of lone_skip's next start: set by those this worker woke */
 	wf_a32 woken_by; /* worker + 1 that interrupted this one's sleep for a lone entry; 0: none */
-	wf_a32 ops_in_flight; /* w: owner; virtual time asks */
+	wf_a32 ops_in_flight; /* submitted here less completed here: the sum over all workers is what is in flight; virtual time asks */
+	/* rescue.h */
+	wf_a32 spare;	      /* enum wf_spare_state */
+	wf_a32 stuck;	      /* w: the monitor */
+	wf_a32 rescue_wanted; /* RS-1 */
 	/* counters */
 	_Alignas(WF_CACHE_LINE) wf_a64 counter[WF_COUNTERS];
+	wf_a64 lock_waiters; /* fibers that began to wait for a lock here, less those that ended it: the sum over all workers is how many wait */
+	/* the monitor's */
+	_Alignas(WF_CACHE_LINE) uint64_t seen_runs;
+	int64_t held_since; /* since when `seen_runs` stands still while the worker is awake */
+	int64_t seen_cpu;   /* of its thread, when that became suspicious; -1: it is not */
+	bool stall_counted, stall_reported;
+	int64_t stall_asked, disturbed;
 };
 _Static_assert(offsetof(struct wf_worker, ready) % WF_CACHE_LINE == 0, "thief-read band");
 _Static_assert(offsetof(struct wf_worker, inbox) % WF_CACHE_LINE == 0, "remote-written band");
 
+/* look.h: what a thread runs. */
+struct wf_look {
+	uint64_t runs; /* the worker's count of them then */
+	int call;      /* system call, or WF_LOOK_COMPUTES */
+	uint32_t count;
+	const void *pc[WF_LOOK_FRAMES]; /* innermost first */
+};
+
+/* longrun.h: a line on its way. */
+enum wf_report_state { WF_REPORT_NONE, WF_REPORT_RUNS, WF_REPORT_SAID };
+struct wf_long_report {
+	wf_a32 state; /* enum wf_report_state */
+	pthread_t thread;
+	char who[96];
+	const void *site;
+	uint32_t worker, unsaid;
+	int64_t held;
+	bool answered;
+	struct wf_look look;
+};
+
 struct wf_thread {
 	struct wf_worker *worker;
 	const struct wf_driver *driver;
-	void *engine;	     /* the driver's state */
-	uint64_t operations; /* the op codes that the engine carries out: bits */
-	uint32_t slot;	     /* in the runtime's table; named by wf_fiber.op_thread */
+	void *engine;	      /* the driver's state */
+	wf_lock lock;	      /* EN1 of engine.h */
+	wf_aptr server;	      /* struct wf_worker: whose thread holds the lock */
+	wf_aptr queue;	      /* EN2: struct wf_op, linked by next */
+	uint64_t operations;  /* the op codes that the engine carries out: bits */
+	uint32_t slot;	      /* in the runtime's table; named by wf_fiber.op_thread */
+	uint64_t interrupted; /* interrupts that have arrived; w: the lock's holder */
+	wf_a32 tid;	      /* 0: not started yet, or leaving */
+	/* look.h */
+	wf_lock look_lock;
+	wf_a32 look_state;
+	bool has_timer;
+	timer_t timer;
+	struct wf_look look;
 	bool engine_open;
-	struct wf_detached *detached; /* in flight here; w: this thread */
+	struct wf_detached *detached; /* in flight here */
+	wf_lock detached_lock;
 	int open_error;
 	pthread_t pthread;
 	void *signal_stack;
@@ -139,6 +193,12 @@ struct wf_thread {
 	void *asan_fake;
 	void *tsan;
 };
+
+/* For a driver's functions: the worker that has entered the engine (EN1 of engine.h). */
+static inline struct wf_worker *wf_server(const struct wf_thread *thread)
+{
+	return wf_load_rlxp(&thread->server); /* rlx: the lock is held */
+}
 
 /* The calling thread's worker, NULL on a foreign thread. Out of line: law 6. */
 struct wf_worker *wf_self(void);
@@ -151,6 +211,34 @@ static inline struct wf_fiber *wf_current(void)
 	return w == NULL ? NULL : w->current;
 }
 
+/* RS3 of rescue.h. rlx: the barrier there orders it. */
+static inline bool wf_shared(const struct wf_worker *w)
+{
+	return wf_load_rlx32(&w->shared) != 0;
+}
+
+/* Around what a fiber's call does with the queues of its worker; true: the caller ends it. */
+static inline bool wf_inside_begin(struct wf_worker *w)
+{
+	if (wf_load_rlx32(&w->after.kind) != WF_AFTER_NONE) /* rlx: the worker's own */
+		return false;
+	wf_store_rlx32(&w->after.kind, WF_AFTER_INSIDE); /* rlx: the barrier of RS3 orders it */
+	__asm__ volatile("" ::: "memory");		 /* before `shared` is read */
+	return true;
+}
+
+static inline void wf_inside_end(struct wf_worker *w, bool began)
+{
+	if (began)
+		wf_store_rel32(&w->after.kind, WF_AFTER_NONE); /* RS3 */
+}
+
+/* What another thread's worker runs: changes any moment; control blocks are never unmapped. */
+static inline struct wf_fiber *wf_worker_current(const struct wf_worker *w)
+{
+	return *(struct wf_fiber *const volatile *)&w->current;
+}
+
 static inline void wf_bump(struct wf_worker *w, enum wf_counter c, uint64_t n)
 {
 	wf_count(&w->counter[c], n);
@@ -158,7 +246,7 @@ static inline void wf_bump(struct wf_worker *w, enum wf_counter c, uint64_t n)
 
 /* park.c: the one wait primitive (law 2). */
 
-/* Parks the calling fiber; `flags` are WF_PARK_*. Returns the wake code given by the winner: */
+/* Parks the calling fiber, which has said what it waits for (waiting.h); `flags` are WF_PARK_*. Returns the wake code given by the winner: */
 #define WF_WAKE_OK 0	      /* what was waited for has come, or commit said so */
 #define WF_WAKE_INTERRUPTED 1 /* cancellation, deadline or close: ask wf_interrupted */
 #define WF_WAKE_TIMER 2	      /* the timer armed for this very wait */
@@ -204,6 +292,7 @@ void wf_fiber_prepare(struct wf_worker *w, struct wf_fiber *fiber);
 struct wf_context_next wf_fiber_main(void *value);
 
 /* pick.c */
+struct wf_fiber *wf_pick_own(struct wf_worker *w); /* of its ring and its deque alone */
 struct wf_fiber *wf_pick(struct wf_worker *w); /* the next fiber of w's own queues, RUNNING and prepared, or NULL */
 /* Claims an UNSTARTED fiber (an entry of a deque or the injection queue), or NULL: a tombstone. */
 struct wf_fiber *wf_claim_entry(const struct wf_worker *w, uint64_t entry);
@@ -217,11 +306,12 @@ bool wf_work_visible(struct wf_worker *w); /* ID-1.6: is there anything w could 
 bool wf_deque_make_room_self(struct wf_worker *w);
 uint64_t wf_entry_of(const struct wf_fiber *fiber);
 
-/* detached.c */
-void wf_detached_drain_box(struct wf_worker *w);
+/* detached.c: the requests in a worker's box, looked at by w, which is that worker or rescues it. */
+void wf_detached_drain_box(struct wf_worker *w, struct wf_worker *box);
 
 /* worker.c */
-void wf_drain_box(struct wf_worker *w); /* cancel requests of other threads */
+/* Cancel requests of other threads to the worker `box`: w itself, or one that w rescues and whose engine it has entered. */
+void wf_drain_box(struct wf_worker *w, struct wf_worker *box);
 void wf_worker_loop(struct wf_worker *w);
 /* After publishing shared work: ID-1.2, ID-1.3. A lone entry's wake may be skipped when such wakes were fruitless; monitor.c looks after
  * it then. */

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "sched/core/misuse.h"
 #include "sched/core/runtime.h"
 #include "sched/task/pool.h"
 
@@ -37,7 +38,7 @@ int weft_stats_get(weft_runtime *runtime, weft_stats *stats, weft_worker_stats *
 	struct wf_worker *self = wf_self();
 	struct wf_runtime *rt = (struct wf_runtime *)runtime;
 	if (rt == NULL && self == NULL)
-		return -EPERM;
+		return wf_off_fiber();
 	if (per_worker == NULL && count > 0)
 		return -EINVAL;
 	weft_stats unwanted;
@@ -51,14 +52,20 @@ int weft_stats_get(weft_runtime *runtime, weft_stats *stats, weft_worker_stats *
 	stats->ring_mode = rt->driver->mode(&rt->thread[0]);
 	/* Ends first: every end that is seen brings its spawn with it, so the difference is never negative. */
 	uint64_t ended = 0;
-	for (uint32_t i = 0; i < rt->worker_count; i++)
+	for (uint32_t i = 0; i < wf_reach(rt); i++)
 		ended += wf_load_acq64(&rt->worker[i].counter[WF_ENDED]);
-	for (uint32_t i = 0; i < rt->worker_count; i++) {
+	/* What a spare did is its worker's. */
+	for (uint32_t i = 0; i < wf_reach(rt); i++) {
 		weft_worker_stats row;
 		read_worker(&rt->worker[i], &row);
 		add(&stats->total, &row);
-		if (i < count)
+		uint32_t worker = i % rt->worker_count;
+		if (worker >= count)
+			continue;
+		if (i == worker)
 			per_worker[i] = row;
+		else
+			add(&per_worker[worker], &row);
 	}
 	stats->total.spawned += wf_load_acq64(&rt->outside_spawned);
 	stats->fibers_live = stats->total.spawned - ended;

@@ -87,7 +87,12 @@ int weft_barrier_wait(weft_barrier *public)
 			return 1;
 		wf_latch_release(&barrier->queue.latch, state);
 		struct wait w = {
-			.wait = {.publish = publish, .deadline = WEFT_FOREVER}, .barrier = barrier};
+			.wait = {.publish = publish,
+				.deadline = WEFT_FOREVER,
+				.kind = WF_WAITS_BARRIER,
+				.object = barrier},
+			.barrier = barrier,
+		};
 		if (wf_wait(&w.wait, wf_wait_masks()) == WF_WAKE_OK)
 			return w.opened;
 		if (!give_up(&barrier->queue, &w.wait.node))

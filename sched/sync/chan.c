@@ -176,6 +176,13 @@ static bool publish(struct wf_wait *wait)
 	return status == -EAGAIN;
 }
 
+static enum wf_wait_kind kind_of(const weft_chan *chan, enum wf_side side)
+{
+	if (side == WF_SEND)
+		return WF_WAITS_SEND;
+	return chan->source == NULL ? WF_WAITS_RECEIVE : WF_WAITS_SIGNAL;
+}
+
 static int transfer(weft_chan *chan, enum wf_side side, void *element)
 {
 	if (!is_valid(chan, element))
@@ -190,6 +197,8 @@ static int transfer(weft_chan *chan, enum wf_side side, void *element)
 		struct wait w;
 		w.wait.publish = publish;
 		w.wait.deadline = WEFT_FOREVER;
+		w.wait.kind = kind_of(chan, side);
+		w.wait.object = chan;
 		w.wait.node.fired = NULL;
 		w.wait.node.data = element;
 		w.chan = chan;

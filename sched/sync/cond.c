@@ -38,7 +38,11 @@ int weft_cond_wait(weft_cond *cond, weft_mutex *mutex)
 		return -EINVAL;
 	uint64_t holder = wf_holder();
 	struct wait w = {
-		.wait = {.publish = publish, .deadline = WEFT_FOREVER, .node.holder = holder},
+		.wait = {.publish = publish,
+			.deadline = WEFT_FOREVER,
+			.kind = WF_WAITS_COND,
+			.object = cond,
+			.node.holder = holder},
 		.cond = (struct wf_queue *)cond,
 		.mutex = (struct wf_mutex *)mutex,
 	};

@@ -37,14 +37,14 @@ static bool publish(struct wf_wait *wait)
 	return must;
 }
 
-static int wait_until(struct wf_queue *queue, bool (*is_so)(uint64_t state))
+static int wait_until(struct wf_queue *queue, bool (*is_so)(uint64_t state), enum wf_wait_kind kind)
 {
 	for (;;) {
 		int error = wf_wait_levels();
 		if (error != 0 || is_so(wf_latch_peek(&queue->latch)))
 			return error;
 		struct wait w = {
-			.wait = {.publish = publish, .deadline = WEFT_FOREVER},
+			.wait = {.publish = publish, .deadline = WEFT_FOREVER, .kind = kind, .object = queue},
 			.queue = queue,
 			.is_so = is_so,
 		};
@@ -96,7 +96,7 @@ void weft_event_reset(weft_event *event)
 
 int weft_event_wait(weft_event *event)
 {
-	return event == NULL ? -EINVAL : wait_until((struct wf_queue *)event, is_set);
+	return event == NULL ? -EINVAL : wait_until((struct wf_queue *)event, is_set, WF_WAITS_EVENT);
 }
 
 static int64_t count_of(uint64_t state)
@@ -153,7 +153,8 @@ int weft_waitgroup_done(weft_waitgroup *group)
 
 int weft_waitgroup_wait(weft_waitgroup *group)
 {
-	return group == NULL ? -EINVAL : wait_until((struct wf_queue *)group, is_zero);
+	return group == NULL ? -EINVAL
+			     : wait_until((struct wf_queue *)group, is_zero, WF_WAITS_WAITGROUP);
 }
 
 WF_OWNER_CODE_END

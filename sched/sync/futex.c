@@ -75,7 +75,11 @@ int weft_futex_wait(const uint32_t *word, uint32_t expected)
 		if (error != 0)
 			return error;
 		struct wait w = {
-			.wait = {.publish = publish, .deadline = WEFT_FOREVER, .node.data = (void *)word},
+			.wait = {.publish = publish,
+				.deadline = WEFT_FOREVER,
+				.kind = WF_WAITS_FUTEX,
+				.object = word,
+				.node.data = (void *)word},
 			.word = word,
 			.expected = expected,
 		};

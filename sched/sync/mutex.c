@@ -71,6 +71,8 @@ static int lock_slow(struct wf_mutex *mutex, uint64_t me, weft_ns deadline, bool
 	struct wait w = {
 		.wait = {.publish = publish,
 			.deadline = deadline,
+			.kind = WF_WAITS_MUTEX,
+			.object = mutex,
 			.node = {.holder = me >> WF_MUTEX_SHIFT, .since = wf_clock_now()}},
 		.mutex = mutex,
 		.me = me,
@@ -79,7 +81,7 @@ static int lock_slow(struct wf_mutex *mutex, uint64_t me, weft_ns deadline, bool
 		return 0;
 	for (;;) {
 		w.wait.node.status = TRY_AGAIN;
-		int code = wf_wait(&w.wait, levels ? wf_wait_masks() : WF_PARK_DEAF);
+		int code = wf_wait_for_lock(&w.wait, levels ? wf_wait_masks() : WF_PARK_DEAF);
 		if (code == WF_WAKE_OK) {
 			if (w.got || w.wait.node.status == HANDED_OVER)
 				return 0;
@@ -126,7 +128,7 @@ void weft_mutex_lock(weft_mutex *public)
 	struct wf_mutex *mutex = (struct wf_mutex *)public;
 	if (WF_UNLIKELY(mutex == NULL))
 		wf_fatal("weft_mutex_lock: the mutex is NULL");
-	uint64_t holder = wf_holder();
+	uint64_t holder = wf_holder_on(wf_turn());
 	uint64_t me = holder << WF_MUTEX_SHIFT;
 	if (WF_LIKELY(lock_fast(mutex, me)) || lock_under_latch(mutex, me, true))
 		return;

@@ -28,7 +28,7 @@
 WF_OWNER_CODE_BEGIN
 
 #define WF_MUTEX_WOKEN UINT64_C(8)
-#define WF_MUTEX_SHIFT 6
+#define WF_MUTEX_SHIFT WF_HOLDER_SHIFT
 #define WF_MUTEX_BITS ((UINT64_C(1) << WF_MUTEX_SHIFT) - 1)
 
 struct wf_mutex {

@@ -14,7 +14,7 @@ WF_OWNER_CODE_BEGIN
 _Static_assert(sizeof(weft_once) == sizeof(struct wf_queue), "the public struct is the queue");
 
 #define DONE (UINT64_C(1) << WF_STATE_SHIFT)
-#define RUNNER_SHIFT 6
+#define RUNNER_SHIFT WF_HOLDER_SHIFT
 
 struct wait {
 	struct wf_wait wait;
@@ -63,8 +63,14 @@ int weft_once_do(weft_once *once, weft_fn fn, void *arg)
 		}
 		if (seen >> RUNNER_SHIFT == me >> RUNNER_SHIFT)
 			return -EDEADLK;
-		struct wait w = {.wait = {.publish = publish, .deadline = WEFT_FOREVER}, .queue = queue};
-		if (wf_wait(&w.wait, wf_wait_masks()) == WF_WAKE_OK)
+		struct wait w = {
+			.wait = {.publish = publish,
+				.deadline = WEFT_FOREVER,
+				.kind = WF_WAITS_ONCE,
+				.object = queue},
+			.queue = queue,
+		};
+		if (wf_wait_for_lock(&w.wait, wf_wait_masks()) == WF_WAKE_OK)
 			return 0;
 		wf_queue_abandon(queue, &w.wait.node);
 	}

@@ -19,8 +19,8 @@ WF_OWNER_CODE_BEGIN
 
 _Static_assert(sizeof(weft_rwlock) == sizeof(struct wf_queue), "the public struct is the queue");
 
-#define WRITER UINT64_C(8)
-#define SHIFT 6
+#define WRITER WF_RWLOCK_WRITER
+#define SHIFT WF_HOLDER_SHIFT
 #define ONE_READER (UINT64_C(1) << SHIFT)
 #define READERS_MAX (UINT64_C(1) << 31)
 #define BITS (ONE_READER - 1)
@@ -200,11 +200,13 @@ static int lock(weft_rwlock *public, enum kind kind)
 		struct wait w = {
 			.wait = {.publish = publish,
 				.deadline = WEFT_FOREVER,
+				.kind = kind == WRITE ? WF_WAITS_WRITE : WF_WAITS_READ,
+				.object = queue,
 				.node = {.kind = kind, .holder = holder}},
 			.queue = queue,
 			.recursive = recursive,
 		};
-		if (wf_wait(&w.wait, wf_wait_masks()) == WF_WAKE_OK)
+		if (wf_wait_for_lock(&w.wait, wf_wait_masks()) == WF_WAKE_OK)
 			return 0;
 		abandon(queue, &w.wait.node);
 	}

@@ -18,6 +18,7 @@
 
 #include "sched/base/alloc.h"
 #include "sched/base/limits.h"
+#include "sched/core/misuse.h"
 #include "sched/core/runtime.h"
 #include "sched/sync/chan.h"
 
@@ -37,7 +38,8 @@ struct select {
 	bool *ready;				  /* descriptors found ready, by case */
 	const struct wf_descriptors *descriptors; /* NULL: no case has one */
 	struct wf_waiter *fired;
-	size_t chosen; /* the case performed by this call itself */
+	size_t chosen;	   /* the case performed by this call itself */
+	bool from_outside; /* some case waits for what neither a fiber nor a thread does */
 	int error;
 };
 
@@ -275,8 +277,11 @@ static void hold_time(const struct select *s, uint32_t change)
 
 static int wait_once(struct select *s)
 {
+	struct wf_selecting selecting = {.cases = s->cases, .count = s->count};
 	s->fired = NULL;
 	s->chosen = NO_CASE;
+	s->wait.kind = s->from_outside ? WF_WAITS_SELECT_FD : WF_WAITS_SELECT;
+	s->wait.object = &selecting;
 	hold_time(s, 1);
 	int code = wf_wait(&s->wait, wf_wait_masks());
 	hold_time(s, UINT32_MAX);
@@ -316,6 +321,19 @@ static int run(struct select *s, weft_ns deadline)
 	}
 }
 
+static bool has_signals(const weft_case *c)
+{
+	return c->op == WEFT_CASE_RECV && c->chan != NULL && c->chan->source != NULL;
+}
+
+static bool is_from_outside(const weft_case *cases, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (has_descriptor(&cases[i]) || has_signals(&cases[i]))
+			return true;
+	return false;
+}
+
 static int check(const weft_case *cases, size_t count, bool *descriptors)
 {
 	if ((cases == NULL && count > 0) || count > INT_MAX)
@@ -337,7 +355,7 @@ static int check(const weft_case *cases, size_t count, bool *descriptors)
 		}
 		return -EINVAL;
 	}
-	return *descriptors && wf_self() == NULL ? -EPERM : 0;
+	return *descriptors && wf_self() == NULL ? wf_off_fiber() : 0;
 }
 
 int weft_select(weft_case *cases, size_t count, weft_ns deadline)
@@ -357,6 +375,7 @@ int weft_select(weft_case *cases, size_t count, weft_ns deadline)
 	int error = check(cases, count, &descriptors);
 	if (error != 0)
 		return error;
+	s.from_outside = is_from_outside(cases, count);
 	if (descriptors)
 		s.descriptors = wf_load_acqp(&wf_descriptors); /* carries a constant table */
 	size_t bytes = count * (sizeof(*nodes) + sizeof(*locks) + sizeof(*ready));

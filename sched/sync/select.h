@@ -24,4 +24,10 @@ struct wf_descriptors {
 };
 extern wf_aptr wf_descriptors; /* const struct wf_descriptors * */
 
+/* What a parked select waits for: the object of WF_WAITS_SELECT and WF_WAITS_SELECT_FD. */
+struct wf_selecting {
+	const weft_case *cases;
+	size_t count;
+};
+
 #endif

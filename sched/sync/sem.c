@@ -80,7 +80,13 @@ int weft_sem_wait(weft_sem *sem)
 		int error = wf_wait_levels();
 		if (error != 0 || take(queue))
 			return error;
-		struct wait w = {.wait = {.publish = publish, .deadline = WEFT_FOREVER}, .queue = queue};
+		struct wait w = {
+			.wait = {.publish = publish,
+				.deadline = WEFT_FOREVER,
+				.kind = WF_WAITS_SEM,
+				.object = queue},
+			.queue = queue,
+		};
 		if (wf_wait(&w.wait, wf_wait_masks()) == WF_WAKE_OK)
 			return 0;
 		wf_queue_abandon(queue, &w.wait.node);

@@ -62,7 +62,7 @@ bool wf_holder_may_spin(void)
 	if (w == NULL)
 		return true;
 	/* rlx: an estimate. */
-	return w->shared && wf_load_rlx32(&w->ready.tail) == wf_load_rlx32(&w->ready.head) &&
+	return wf_shared(w) && wf_load_rlx32(&w->ready.tail) == wf_load_rlx32(&w->ready.head) &&
 		wf_load_rlxp(&w->next) == NULL;
 }
 
@@ -220,12 +220,24 @@ int wf_wait(struct wf_wait *wait, uint64_t masks)
 	struct wf_worker *w = wf_self();
 	if (w == NULL)
 		return wait_as_thread(wait);
+	wf_waits_until(w->current, wait->kind, wait->object, wait->deadline);
 	if (wait->deadline == WEFT_FOREVER)
 		return wf_park(masks, commit_wait, wait);
 	wait->timer = (struct wf_timer){0};
 	int code = wf_park(masks, commit_wait, wait);
 	if (code != WF_WAKE_TIMER)
 		wf_timer_cancel(&wait->timer);
+	return code;
+}
+
+int wf_wait_for_lock(struct wf_wait *wait, uint64_t masks)
+{
+	struct wf_worker *w = wf_self();
+	if (w == NULL)
+		return wf_wait(wait, masks);
+	wf_count(&w->lock_waiters, 1);
+	int code = wf_wait(wait, masks);
+	wf_count(&wf_self()->lock_waiters, UINT64_MAX);
 	return code;
 }
 

@@ -25,6 +25,8 @@
 #define WF_SCHED_SYNC_WAIT_H
 
 #include "sched/base/latch.h"
+#include "sched/core/credit.h"
+#include "sched/core/waiting.h"
 #include "sched/core/worker.h"
 
 WF_OWNER_CODE_BEGIN
@@ -88,22 +90,25 @@ static inline uint64_t wf_queued(const struct wf_queue *queue)
 /* W4. True: it was still linked, and is not now: nobody has served it. */
 bool wf_queue_abandon(struct wf_queue *queue, struct wf_waiter *waiter);
 
-/* One wait. The caller sets publish and deadline, and what publish needs in a struct around it. */
+/* One wait. The caller sets publish, deadline, kind and object, and what publish needs in a struct around it. */
 struct wf_wait {
 	struct wf_waiter node;
 	bool (*publish)(struct wf_wait *wait); /* W5 */
 	weft_ns deadline;		       /* WEFT_FOREVER: none */
-	struct wf_timer timer;		       /* valid only with a deadline */
+	enum wf_wait_kind kind;		       /* WT1 of waiting.h */
+	const void *object;
+	struct wf_timer timer; /* valid only with a deadline */
 	wf_a32 thread;
 };
 
 /* Waits until a waker finishes the node (WF_WAKE_OK, also when publish refused), the deadline passes (WF_WAKE_TIMER), or an interrupt comes (WF_WAKE_INTERRUPTED;
  * `masks` are WF_PARK_*). After the latter two: W4. */
 int wf_wait(struct wf_wait *wait, uint64_t masks);
-/* Levels in force for the caller: 0, -ECANCELED or -ETIMEDOUT; 0 on a plain thread. */
-static inline int wf_wait_levels(void)
+/* The same for what somebody holds (wf_waits_for_lock): counted, so that nobody looks for circles of such waits where there is none. */
+int wf_wait_for_lock(struct wf_wait *wait, uint64_t masks);
+/* Levels in force for the fiber that runs on w: 0, -ECANCELED or -ETIMEDOUT; 0 on a plain thread. */
+static inline int wf_levels_on(struct wf_worker *w)
 {
-	struct wf_worker *w = wf_self();
 	if (w == NULL)
 		return 0;
 	/* Mostly there is nothing that could be in force; then without a call. */
@@ -113,6 +118,12 @@ static inline int wf_wait_levels(void)
 		frame->deadline == WEFT_FOREVER && frame->scope_deadline == WEFT_FOREVER;
 	return WF_LIKELY(quiet) ? 0 : wf_interrupted(w, w->current);
 }
+
+/* The same for the caller, which may give way first: CR1 of credit.h. */
+static inline int wf_wait_levels(void)
+{
+	return wf_levels_on(wf_turn());
+}
 /* The masks of an ordinary cancellation point. */
 uint64_t wf_wait_masks(void);
 
@@ -121,14 +132,24 @@ _Static_assert((uint64_t)WF_FIBER_SLAB *WF_FIBER_SLABS_MAX <= UINT64_C(1) << WF_
 	"a fiber's index fits in its bits of a holder");
 uint64_t wf_holder_of_thread(void);
 
-/* Who calls: a number that no other fiber or thread has now, 58 bits, never 0. */
-static inline uint64_t wf_holder(void)
+/* In the words of locks, from this bit on: who holds a mutex, who runs a once function; in a reader-writer lock, if the bit WF_RWLOCK_WRITER is set,
+ * who writes, else how many read. */
+#define WF_HOLDER_SHIFT 6
+#define WF_RWLOCK_WRITER UINT64_C(8)
+
+/* Who calls, on this worker: a number that no other fiber or thread has now, 58 bits, never 0. */
+static inline uint64_t wf_holder_on(const struct wf_worker *w)
 {
-	const struct wf_fiber *fiber = wf_current();
+	const struct wf_fiber *fiber = w == NULL ? NULL : w->current;
 	if (WF_UNLIKELY(fiber == NULL))
 		return wf_holder_of_thread();
 	uint64_t life = wf_load_rlx64(&fiber->life); /* rlx: the generation is constant while it lives */
 	return (uint64_t)wf_fiber_generation(life) << WF_HOLDER_INDEX_BITS | fiber->index;
+}
+
+static inline uint64_t wf_holder(void)
+{
+	return wf_holder_on(wf_self());
 }
 /* The read locks of the caller. */
 struct wf_holds *wf_holder_holds(void);

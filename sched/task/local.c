@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "sched/base/alloc.h"
+#include "sched/core/misuse.h"
 #include "sched/core/spawn.h"
 
 #define SLOT_BITS 10u
@@ -116,7 +117,7 @@ int weft_set_local(weft_key key, void *value)
 {
 	struct wf_fiber *fiber = wf_current();
 	if (fiber == NULL)
-		return -EPERM;
+		return wf_off_fiber();
 	uint32_t slot = key.index & SLOT_MASK;
 	if (key.index == 0 || wf_load_acq32(&slots[slot].key) != key.index)
 		return -EINVAL;

@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <weft/offload.h>
 
+#include "sched/core/credit.h"
+#include "sched/core/misuse.h"
 #include "sched/task/pool.h"
 
 struct offload {
@@ -19,11 +21,11 @@ static void run(void *arg)
 
 int weft_offload(weft_fn fn, void *arg, void **result)
 {
-	struct wf_worker *w = wf_self();
+	struct wf_worker *w = wf_turn();
 	if (fn == NULL)
 		return -EINVAL;
 	if (w == NULL)
-		return -EPERM;
+		return wf_off_fiber();
 	struct wf_fiber *fiber = w->current;
 	struct offload offload = {.fn = fn, .arg = arg};
 	int error;

@@ -364,7 +364,7 @@ int wf_pool_run(void (*fn)(void *arg), void *arg, enum wf_pool_kind kind)
 	if (pool == NULL)
 		return -ENOMEM;
 	struct job job = {
-		.wait = {.publish = publish},
+		.wait = {.publish = publish, .kind = WF_WAITS_OFFLOAD},
 		.pool = pool,
 		.fn = fn,
 		.arg = arg,

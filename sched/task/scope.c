@@ -20,12 +20,16 @@
  *             being opened: either the walk finds it, or it finds the state.
  * Tests    tests/task/scope_test.cc, scope_trio_test.cc, scope_stress_test.cc
  */
+#include "sched/task/scope.h"
+
 #include <errno.h>
-#include <weft/scope.h>
 
 #include "sched/base/sanitize.h"
+#include "sched/core/credit.h"
+#include "sched/core/misuse.h"
 #include "sched/core/runtime.h"
 #include "sched/core/spawn.h"
+#include "sched/core/waiting.h"
 
 WF_OWNER_CODE_BEGIN
 
@@ -52,6 +56,7 @@ struct wf_scope {
 	bool born_cancelled;	      /* opened by a fiber that was cancelled */
 	uint64_t ticket;	      /* of its wait */
 	struct wf_timer timer;
+	const void *site;
 } __attribute__((may_alias));
 _Static_assert(sizeof(struct wf_scope) <= sizeof(weft_scope), "a scope fits in its public storage");
 
@@ -93,6 +98,12 @@ static void unlink_child_locked(struct wf_scope *scope, struct wf_fiber *child)
 		scope->child = child->scope_next;
 	if (child->scope_next != WF_NO_FIBER)
 		wf_fiber_at(child->scope_next)->scope_prev = child->scope_prev;
+}
+
+uint32_t wf_scope_child(const weft_scope *copy)
+{
+	const struct wf_scope *scope = (const struct wf_scope *)copy;
+	return scope->magic == OPEN ? scope->child : WF_NO_FIBER;
 }
 
 /* Walking down. */
@@ -248,9 +259,15 @@ static struct wf_fiber *child_ended(
 	return opener;
 }
 
+static const void *opened_at(const struct wf_scope *scope)
+{
+	return scope->site;
+}
+
 static const struct wf_scope_calls calls = {
 	.opener_cancelled = opener_cancelled,
 	.child_ended = child_ended,
+	.opened_at = opened_at,
 };
 
 /* Open. */
@@ -328,7 +345,7 @@ int weft_scope_open(weft_scope *storage, weft_ns deadline)
 	if (scope == NULL)
 		return -EINVAL;
 	if (w == NULL)
-		return -EPERM;
+		return wf_off_fiber();
 	struct wf_fiber *fiber = w->current;
 	struct wf_frame *frame = fiber->frame;
 	check_not_open(frame, scope);
@@ -351,6 +368,7 @@ int weft_scope_open(weft_scope *storage, weft_ns deadline)
 		.outer = frame->scope,
 		.parent = island || frame->reach == NULL ? NULL : scope_of(frame->reach),
 		.child = WF_NO_FIBER,
+		.site = __builtin_return_address(0),
 	};
 	bool soonest = true;
 	if (scope->parent != NULL && scope->parent->reach.deadline <= deadline) {
@@ -406,12 +424,13 @@ static const weft_attr plain;
 
 int weft_scope_spawn_attr(weft_scope *scope, const weft_attr *attr, weft_task_fn fn, void *arg)
 {
-	return spawn_child(scope, attr != NULL ? attr : &plain, fn, arg, __builtin_return_address(0));
+	return wf_say_off_fiber(spawn_child(
+		scope, attr != NULL ? attr : &plain, fn, arg, __builtin_return_address(0)));
 }
 
 int weft_scope_spawn(weft_scope *scope, weft_task_fn fn, void *arg)
 {
-	return spawn_child(scope, &plain, fn, arg, __builtin_return_address(0));
+	return wf_say_off_fiber(spawn_child(scope, &plain, fn, arg, __builtin_return_address(0)));
 }
 
 int weft_scope_cancel(weft_scope *storage)
@@ -438,7 +457,7 @@ static bool commit_close(struct wf_worker *w, struct wf_fiber *fiber, uint64_t t
 }
 
 /* True: it had to wait. */
-static bool wait_for_children(struct wf_scope *scope)
+static bool wait_for_children(struct wf_fiber *fiber, struct wf_scope *scope)
 {
 	bool waited = false;
 	for (;;) {
@@ -447,6 +466,7 @@ static bool wait_for_children(struct wf_scope *scope)
 		wf_lock_release(&scope->lock);
 		if (empty)
 			return waited;
+		wf_waits_for(fiber, WF_WAITS_SCOPE, scope);
 		wf_park(WF_PARK_DEAF, commit_close, scope);
 		waited = true;
 	}
@@ -501,14 +521,14 @@ static int result_of(const struct wf_fiber *fiber, const struct wf_scope *scope,
 int weft_scope_close(weft_scope *storage)
 {
 	struct wf_scope *scope = (struct wf_scope *)storage;
-	struct wf_worker *w = wf_self();
+	struct wf_worker *w = wf_turn();
 	if (scope == NULL)
 		return -EINVAL;
 	if (w == NULL)
-		return -EPERM;
+		return wf_off_fiber();
 	struct wf_fiber *fiber = w->current;
 	check_innermost(fiber, scope);
-	bool waited = wait_for_children(scope);
+	bool waited = wait_for_children(fiber, scope);
 	int64_t now = wf_worker_now(wf_self());
 	retire(fiber, scope);
 	bool felt;

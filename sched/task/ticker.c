@@ -10,6 +10,7 @@
 
 #include "sched/base/alloc.h"
 #include "sched/base/check.h"
+#include "sched/core/misuse.h"
 
 struct weft_ticker {
 	weft_chan *chan;
@@ -44,7 +45,7 @@ int weft_ticker_new(weft_ticker **out, weft_ns first, weft_ns period)
 	if (out == NULL || period < 0)
 		return -EINVAL;
 	if (weft_self() == NULL)
-		return -EPERM;
+		return wf_off_fiber();
 	struct weft_ticker *ticker = wf_alloc(sizeof(*ticker));
 	if (ticker == NULL)
 		return -ENOMEM;

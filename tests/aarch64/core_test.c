@@ -83,6 +83,7 @@ static const char *null_mode(const struct wf_thread *thread)
 
 static const struct wf_driver null_driver = {
 	.name = "null",
+	.shows = true,
 	.open = null_open,
 	.close = null_close,
 	.submit = null_op,
@@ -361,6 +362,8 @@ int main(void)
 	generators();
 	for (unsigned workers = 1; workers <= 4; workers *= 2) {
 		weft_config config = {.workers = workers,
+			.rescue = WEFT_RESCUE_OFF,
+			.long_run = -1,
 			.stack_size = WF_STACK_DEFAULT,
 			.ring_entries = WF_RING_ENTRIES};
 		struct wf_runtime *rt;

@@ -83,6 +83,7 @@ TEST(OffFiber, FiberCallsRefuse)
 	EXPECT_EQ(-EINVAL, weft_cancel(nullptr));
 	EXPECT_EQ(-EINVAL, weft_detach(nullptr));
 	EXPECT_EQ(-EPERM, weft_stats_get(nullptr, nullptr, nullptr, 0));
+	EXPECT_EQ(0, weft_on_deadlock(nullptr, nullptr));
 }
 
 TEST(OffFiber, RuntimeCallsCheckTheirArguments)

@@ -201,7 +201,9 @@ TEST_F(StackDeathTest, RefusedMemoryIsAnErrorAndNothingLeaks)
 		GTEST_SKIP() << "the sanitizers' shadow does not fit in any limit of address space";
 	testing::FLAGS_gtest_death_test_style = "threadsafe";
 	auto child = [] {
-		run(2, [] {
+		weft_config how = config(2);
+		how.rescue = WEFT_RESCUE_OFF; /* a thread that stands in would take of the memory */
+		run(how, [] {
 			struct rlimit all = {};
 			getrlimit(RLIMIT_AS, &all);
 			std::vector<weft_fiber *> fibers;

@@ -36,23 +36,26 @@ id() {
 	awk -v name="\"$2\"" '$2 == name { print $1; exit }' "$1"
 }
 
+# Behind what each parked fiber waits for.
+since=', parked for (at least )?[0-9.]+ (s|ms|us|ns)'
+
 # lists FILE: what `weft fibers` must say of each.
 lists() {
-	local site='start\+0x[0-9a-f]+ \(parked\.c:[0-9]+\)$'
+	local site='start\+0x[0-9a-f]+ \(parked\.c:[0-9]+\)$' on=' on 0x[0-9a-f]+'
 	has "$1" '^[0-9]+ +"looker" +running +on worker [01], thread [0-9]+ +look_now \(parked\.c:[0-9]+\) +look_at_all '
 	has "$1" '^[0-9]+ +"hog" +running +on worker [01], thread [0-9]+ +hog \(parked\.c:[0-9]+\) +'"$site"
-	has "$1" '^[0-9]+ +"sleeper" +parked +weft_sleep (for [0-9]+ s more|with a deadline) +sleep_long \(parked\.c:[0-9]+\) +'"$site"
+	has "$1" '^[0-9]+ +"sleeper" +parked +weft_sleep (for [0-9]+ s more|with a deadline)'"$since"' +sleep_long \(parked\.c:[0-9]+\) +'"$site"
 	has "$1" '^[0-9]+ +"pinned" +parked +weft_sleep '
 	has "$1" '^[0-9]+ +- +parked +weft_sleep '
-	has "$1" '^[0-9]+ +"locker" +parked +weft_mutex_lock +lock \(parked\.c:[0-9]+\) +'"$site"
-	has "$1" '^[0-9]+ +"receiver" +parked +weft_chan_recv +receive \(parked\.c:[0-9]+\) +'"$site"
-	has "$1" '^[0-9]+ +"small" +parked +weft_chan_recv +receive \(parked\.c:[0-9]+\) +'"$site"
-	has "$1" '^[0-9]+ +"reader" +parked +weft_read +read_pipe \(parked\.c:[0-9]+\) +'"$site"
-	has "$1" '^[0-9]+ +"joiner" +parked +weft_join for fiber [0-9]+ "sleeper" +join_sleeper '
-	has "$1" '^[0-9]+ +"chooser" +parked +weft_select (for [0-9]+ s more|with a deadline) +choose \(parked\.c:[0-9]+\) +'"$site"
-	has "$1" '^[0-9]+ +"waiter" +parked +weft_event_wait +wait_event \(parked\.c:[0-9]+\) +'"$site"
-	has "$1" '^[0-9]+ +"generator" +parked +weft_event_wait +inner_body \(parked\.c:[0-9]+\) in a generator +'"$site"
-	has "$1" '^[0-9]+ +"coroutine" +parked +weft_event_wait +coro_body \(parked\.c:[0-9]+\) in a coroutine +'"$site"
+	has "$1" '^[0-9]+ +"locker" +parked +weft_mutex_lock'"$on"' held by fiber [0-9]+ "looker"'"$since"' +lock \(parked\.c:[0-9]+\) +'"$site"
+	has "$1" '^[0-9]+ +"receiver" +parked +weft_chan_recv'"$on$since"' +receive \(parked\.c:[0-9]+\) +'"$site"
+	has "$1" '^[0-9]+ +"small" +parked +weft_chan_recv'"$on$since"' +receive \(parked\.c:[0-9]+\) +'"$site"
+	has "$1" '^[0-9]+ +"reader" +parked +weft_read'"$since"' +read_pipe \(parked\.c:[0-9]+\) +'"$site"
+	has "$1" '^[0-9]+ +"joiner" +parked +weft_join for fiber [0-9]+ "sleeper"'"$since"' +join_sleeper '
+	has "$1" '^[0-9]+ +"chooser" +parked +weft_select (for [0-9]+ s more|with a deadline)'"$since"' +choose \(parked\.c:[0-9]+\) +'"$site"
+	has "$1" '^[0-9]+ +"waiter" +parked +weft_event_wait'"$on$since"' +wait_event \(parked\.c:[0-9]+\) +'"$site"
+	has "$1" '^[0-9]+ +"generator" +parked +weft_event_wait'"$on$since"' +inner_body \(parked\.c:[0-9]+\) in a generator +'"$site"
+	has "$1" '^[0-9]+ +"coroutine" +parked +weft_event_wait'"$on$since"' +coro_body \(parked\.c:[0-9]+\) in a coroutine +'"$site"
 	has "$1" '^[0-9]+ +- +ended +- +- +'"$site"
 	has "$1" '^15 fibers: 2 running, 12 parked, 1 ended$'
 	has "$1" '^runtime [0-9]+: 2 workers'
@@ -127,7 +130,7 @@ look many_core "$parked" core.many -- 'weft fibers' 'weft bt all'
 rm -f core.*
 for out in many many_core; do
 	has "$out" '^10015 fibers: 2 running, 10012 parked, 1 ended$'
-	listed=$(grep -cE '^[0-9]+ +"one of many" +parked +weft_chan_recv +receive \(parked\.c:[0-9]+\) +start\+' "$out") || true
+	listed=$(grep -cE '^[0-9]+ +"one of many" +parked +weft_chan_recv on 0x[0-9a-f]+'"$since"' +receive \(parked\.c:[0-9]+\) +start\+' "$out") || true
 	[[ $listed -eq 10000 ]] || fail "$out: $listed of 10,000 fibers are listed"
 done
 [[ $(grep -cE '^Fiber [0-9]+ "one of many"' many_core) -eq 10000 ]] || fail "not 10,000 backtraces"

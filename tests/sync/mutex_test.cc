@@ -144,7 +144,9 @@ static long busy_although_free()
 		}
 	});
 	threads.start([&] {
-		run(1, [&] {
+		weft_config how = config(1);
+		how.rescue = WEFT_RESCUE_OFF; /* the waiter that is woken must not run yet */
+		run(how, [&] {
 			while (!held)
 				weft_yield();
 			std::atomic<bool> comes{false};

@@ -18,6 +18,7 @@ Tests    tests/gdb
 import argparse
 import bisect
 import collections
+import contextlib
 import fnmatch
 import os
 import re
@@ -54,6 +55,8 @@ LIFE_CANCEL, LIFE_LIVE, LIFE_ENDED, LIFE_JOINER, LIFE_SCOPED = 1, 8, 16, 128, 20
 PHASES = ("RUNNING", "PARKING", "PARKED", "WON", "TAKEN", "READY", "UNSTARTED", "FREE")
 SEQUENCE_SHIFT = 8
 FLAG_FRESH = 0x1000
+SPARE_EXISTS = (1, 2, 4)  # WF_SPARE_RUNS, _RETIRES, _MEETS
+HOLDER_SHIFT, HOLDER_INDEX_BITS = 6, 26  # of a mutex's word
 SLAB_BLOCKS = 1024
 PAGE = 4096
 STATES = ("running", "ready", "parked", "waking", "unstarted", "ended")
@@ -72,7 +75,7 @@ class Program:
         self.runtimes = self.libweft.runtimes()
         self.workers = {}  # address of the current fiber: its worker and thread
         for runtime in self.runtimes:
-            for i in range(int(runtime["worker_count"])):
+            for i in range(as_int(runtime["reach"])):
                 worker = runtime["worker"][i]
                 current = as_int(worker["current"])
                 if current:
@@ -187,7 +190,7 @@ class Program:
         slot = Fields(self.libweft.type("struct wf_timer_slot"))
         timer = Fields(self.libweft.type("struct wf_timer"))
         for runtime in self.runtimes:
-            for i in range(int(runtime["worker_count"])):
+            for i in range(as_int(runtime["reach"])):
                 heap = runtime["worker"][i]["timers"]
                 count = int(heap["count"])
                 raw = read(int(heap["slot"]), count * slot.size) if count else b""
@@ -222,6 +225,11 @@ class Fibers:
         self.without_stack = 0  # rows of fibers whose stack is missing
         # The clock of another machine, or of the time when a core was written, is not known.
         self.now = None if is_core() else time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+        # In a core there is the runtimes' own, which has stood still since all fibers waited.
+        coarse = [as_int(runtime["coarse_now"]) for runtime in program.runtimes]
+        self.clock = self.now or max(coarse, default=0)
+        kinds = program.libweft.type("enum wf_wait_kind").fields()
+        self.kinds = {field.enumval: field.name[len("WF_WAITS_") :].lower() for field in kinds}
 
     def label(self, fiber):
         return '%d "%s"' % (fiber.id, fiber.name)
@@ -237,9 +245,39 @@ class Fibers:
             return None
         return None if fiber.flags & FLAG_FRESH else fiber.sp
 
+    def holder(self, mutex):
+        """Who holds it, or None."""
+        holder = int.from_bytes(read(mutex, 8), "little") >> HOLDER_SHIFT
+        index = holder & (1 << HOLDER_INDEX_BITS) - 1
+        generation = holder >> HOLDER_INDEX_BITS
+        if index == 0:
+            return "LWP %d" % generation if generation else None
+        fiber = self.program.fibers.get(index)
+        return "fiber " + self.label(fiber) if fiber and fiber.id >> 32 == generation else None
+
+    def since(self, fiber):
+        since = self.libweft.frame.get(fiber.host, "wait_since")
+        if not since or since > self.clock:
+            return ""
+        text = "parked for %s" if self.now else "parked for at least %s"
+        return text % duration(self.clock - since)
+
+    def wait(self, fiber):
+        """On what it waits, as waiting.h has it."""
+        kind = self.kinds.get(self.libweft.frame.get(fiber.host, "wait_kind", "I"))
+        target = self.libweft.frame.get(fiber.host, "wait_object")
+        if not target or kind in ("none", "join", "scope", "select", "select_fd", "io"):
+            return []
+        words = ["on 0x%x" % target]
+        if kind == "mutex":
+            with contextlib.suppress(Error, gdb.error):
+                holder = self.holder(target)
+                words += ["held by " + holder] if holder else []
+        return words
+
     def more(self, fiber):
         """What else is known of its wait."""
-        words = []
+        words = self.wait(fiber) if fiber.state == "parked" else []
         if fiber.index in self.program.joins and fiber.state == "parked":
             words.append("for fiber " + self.label(self.program.joins[fiber.index]))
         until = self.timers.get((fiber.index, fiber.word >> SEQUENCE_SHIFT))
@@ -254,6 +292,11 @@ class Fibers:
             words.append("cancelled")
         return words
 
+    def words_of(self, call, fiber):
+        words = " ".join([call] + self.more(fiber))
+        since = self.since(fiber) if fiber.state == "parked" else ""
+        return words + ", " + since if since else words
+
     def row(self, fiber):
         waits, stands = "-", "-"
         sp = self.saved(fiber)
@@ -265,7 +308,7 @@ class Fibers:
                 self.without_stack += 1
             except (Error, gdb.error) as error:
                 call, stands = "?", str(error)
-            waits = " ".join([call] + self.more(fiber))
+            waits = self.words_of(call, fiber)
         elif fiber.state == "running":
             waits = self.thread(fiber)
             stands = self.running_at(fiber)
@@ -293,7 +336,7 @@ class Fibers:
         if state == "running":
             state += " " + self.thread(fiber)
         elif sp is not None and state == "parked":
-            state += " in " + " ".join([self.stands.of(sp)[0]] + self.more(fiber))
+            state += " in " + self.words_of(self.stands.of(sp)[0], fiber)
         return "Fiber %s: %s; %s, spawned at %s" % (
             self.label(fiber),
             state,
@@ -418,8 +461,8 @@ Usage: weft fibers [-s STATE] [-n PATTERN]
   -s STATE    only those: running, ready, parked, waking, unstarted or ended
   -n PATTERN  only those whose name matches, as file names do in a shell
 
-A line gives the fiber's id (as weft_id), name, state, the call of weft it waits in, where its
-own code stands, and the call that spawned it.  "ended" fibers wait to be joined; "waking" ones
+A line gives the fiber's id (as weft_id), name, state, the call of weft it waits in, on what and
+since when, where its own code stands, and the call that spawned it.  "ended" fibers wait to be joined; "waking" ones
 have been woken and are not in a queue yet."""
 
     def __init__(self):
@@ -498,6 +541,20 @@ that runs is shown by its thread."""
             raise Error("%s is no fiber: %s" % (which, error))
 
 
+def in_flight(program, worker):
+    """Operations in the worker's engine; "?" where the engine's debug information is missing."""
+    thread = worker["thread"]
+    name = thread["driver"]["name"].string()
+    try:
+        if name == "io_uring":
+            engine = thread["engine"].cast(program.libweft.type("struct uring").pointer())
+            return str(int(engine["in_flight"]))
+        engine = thread["engine"].cast(program.libweft.type("struct poller").pointer())
+        return str(int(engine["queued"]) + int(engine["waiting"]))
+    except (gdb.error, Error):
+        return "?"
+
+
 class WeftWorkers(Command):
     """List the workers of each runtime.
 Usage: weft workers
@@ -528,7 +585,10 @@ out of date), PINNED those that must run here, TIMERS the armed ones, OPS operat
             "" if injected == 1 else "s",
             ", stopping" if as_int(runtime["stopping"]) else "",
         )
-        rows = [self.row(program, runtime, runtime["worker"][i]) for i in range(count)]
+        reach = as_int(runtime["reach"])
+        workers = [runtime["worker"][i] for i in range(reach)]
+        there = [w for i, w in enumerate(workers) if i < count or as_int(w["spare"]) in SPARE_EXISTS]
+        rows = [self.row(program, runtime, w) for w in there]
         heads = ("WORKER", "THREAD", "READY", "NEW", "PINNED", "TIMERS", "OPS", "DOES")
         yield from table(heads, rows)
 
@@ -549,15 +609,17 @@ out of date), PINNED those that must run here, TIMERS the armed ones, OPS operat
             does = "sleeps"
         else:
             does = "schedules"
+        count = int(runtime["worker_count"])
+        stuck = ", stuck" if as_int(worker["stuck"]) else ""
         return (
-            str(index),
+            str(index) if index < count else "spare %d" % (index - count),
             where,
             str(ready),
             str(max(new, 0)),
             str(self.pinned(program, worker)),
             str(int(worker["timers"]["count"])),
-            str(as_int(worker["ops_in_flight"])),
-            does,
+            in_flight(program, worker),
+            does + stuck,
         )
 
     @staticmethod

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+/* longrun.h - a fiber that holds its worker for long is counted, and reported once
+ *
+ * What     the monitor finds a worker whose fiber has not given way for the threshold (weft_config.long_run): the worker's count of stalls
+ *          grows, and the first time for each fiber a line says which it is, what it does, and where.
+ * Rules    LR1 the fiber is not disturbed: what it does is read from /proc, where it is by look.h.
+ *          LR2 a line for each fiber, and a bounded number of lines a second: a program full of long fibers is told so, not buried.
+ *          LR3 the line is written by a thread of its own: names of functions come out of files, and the monitor has stuck workers to look after.
+ * Order    LO-2 wf_long_report.state: SAID (release) by that thread -> the monitor (acquire), which joins it.
+ * Tests    tests/stuck
+ */
+#ifndef WF_SCHED_CORE_LONGRUN_H
+#define WF_SCHED_CORE_LONGRUN_H
+
+#include "sched/core/worker.h"
+
+/* By the monitor, at each look while the worker is stuck. */
+void wf_longrun_look(struct wf_worker *w, int64_t now);
+/* It is not any more. */
+void wf_longrun_over(struct wf_worker *w);
+/* Joins a report's thread that is done; `waits`: that is at work, too. */
+void wf_longrun_settle(struct wf_runtime *rt, bool waits);
+
+#endif

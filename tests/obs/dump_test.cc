@@ -1,0 +1,403 @@
+/* SPDX-License-Identifier: MIT */
+/* dump_test.cc - all fibers in words, while everything runs
+ *
+ * Law  a dump names every live fiber with its state, what it waits for, where it was spawned, and the functions it is in.
+ * Law  it can be taken by a fiber, a thread, and a signal; while workers are stuck; and into a pipe whose reader is slow.
+ * Law  it changes nothing: afterwards everything goes on, errno and signals are as before.
+ */
+#include <atomic>
+#include <cerrno>
+#include <chrono>
+#include <csignal>
+#include <fcntl.h>
+#include <string>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <thread>
+#include <unistd.h>
+#include <vector>
+
+#include <weft/report.h>
+
+#include "tests/core/support.h"
+
+extern "C" {
+int wf_dump_signal_start(int signal);
+void wf_dump_signal_stop(void);
+int wf_dump_signal_parse(const char *text);
+}
+
+using namespace support;
+
+/* What a dump says; into a file of memory, which takes all of it. */
+static std::string dump()
+{
+	int fd = memfd_create("dump", MFD_CLOEXEC);
+	EXPECT_GE(fd, 0);
+	errno = 77;
+	EXPECT_EQ(0, weft_dump(fd));
+	EXPECT_EQ(77, errno);
+	off_t size = lseek(fd, 0, SEEK_END);
+	std::string text(static_cast<size_t>(size), 0);
+	EXPECT_EQ(size, pread(fd, text.data(), text.size(), 0));
+	close(fd);
+	return text;
+}
+
+static size_t count_of(const std::string &text, const std::string &part)
+{
+	size_t count = 0;
+	for (size_t at = 0; (at = text.find(part, at)) != std::string::npos; at += part.size())
+		count++;
+	return count;
+}
+
+/* The lines about the fiber of that name. */
+static std::string about(const std::string &text, const std::string &name)
+{
+	size_t quoted = text.find("\"" + name + "\": ");
+	if (quoted == std::string::npos)
+		return "";
+	size_t begin = text.rfind('\n', quoted) + 1;
+	size_t end = text.find("\n  ", quoted);
+	while (end != std::string::npos && text.compare(end, 4, "\n   ") == 0)
+		end = text.find("\n  ", end + 1);
+	return text.substr(begin, end - begin);
+}
+
+#define EXPECT_SAYS(text, part) EXPECT_NE(std::string::npos, (text).find(part)) << (text)
+
+template <typename Fn>
+static weft_fiber *named(const char *name, Fn fn)
+{
+	weft_attr attr{};
+	attr.name = name;
+	return spawn(fn, attr);
+}
+
+extern "C" {
+
+__attribute__((noinline)) int waits_for_event(weft_event *event)
+{
+	weft_event_wait(event);
+	return *reinterpret_cast<volatile char *>(event);
+}
+
+__attribute__((noinline)) int sleeps_raw(std::atomic<bool> *begun)
+{
+	struct timespec time = {0, 400000000};
+	*begun = true;
+	syscall(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &time, nullptr);
+	return static_cast<int>(time.tv_nsec);
+}
+
+__attribute__((noinline)) int computes(std::atomic<bool> *begun, std::atomic<bool> *over)
+{
+	*begun = true;
+	int x = 0;
+	while (!*over)
+		x++;
+	return x;
+}
+
+__attribute__((noinline)) int yields(std::atomic<bool> *over)
+{
+	int x = 0;
+	while (!*over) {
+		weft_yield();
+		x++;
+	}
+	return x;
+}
+
+__attribute__((noinline)) void *in_generator(void *event)
+{
+	waits_for_event(static_cast<weft_event *>(event));
+	return nullptr;
+}
+
+__attribute__((noinline)) void *around_generator(void *event)
+{
+	weft_gen *gen = nullptr;
+	EXPECT_EQ(0, weft_gen_new(&gen, in_generator, event));
+	void *value = nullptr;
+	weft_gen_next(gen, &value);
+	weft_gen_free(gen);
+	return nullptr;
+}
+}
+
+class Dump : public Workers
+{
+};
+FOR_WORKERS(Dump);
+
+TEST_P(Dump, SaysWhatEachFiberDoes)
+{
+	run(GetParam(), [] {
+		weft_event event = WEFT_EVENT_INIT;
+		std::vector<weft_fiber *> fibers;
+		fibers.push_back(named("waiter", [&event] { waits_for_event(&event); }));
+		fibers.push_back(named("sleeper", [] { weft_sleep(WEFT_SEC / 2); }));
+		fibers.push_back(named("generator", [&event] {
+			weft_gen *gen = nullptr;
+			EXPECT_EQ(0, weft_gen_new(&gen, around_generator, &event));
+			void *value = nullptr;
+			weft_gen_next(gen, &value);
+			weft_gen_free(gen);
+		}));
+		weft_fiber *ended = named("ended", [] {});
+		weft_set_name("dumper");
+		weft_sleep(20 * WEFT_MS);
+		if (GetParam() == 1)
+			fibers.push_back(named("new", [] {}));
+		std::string text = dump();
+		EXPECT_SAYS(text, "weft: dump of process " + std::to_string(getpid()));
+		EXPECT_SAYS(text, "weft: end of dump\n");
+		std::string waiter = about(text, "waiter");
+		EXPECT_SAYS(waiter, "parked, waits for an event ");
+		EXPECT_SAYS(waiter, " ms; spawned at ");
+		EXPECT_SAYS(waiter, "waits_for_event+0x");
+		EXPECT_SAYS(waiter, "wf_context_entry+0x");
+		EXPECT_SAYS(about(text, "sleeper"), "parked, sleeps");
+		EXPECT_SAYS(about(text, "sleeper"), "weft_sleep");
+		std::string generator = about(text, "generator");
+		EXPECT_SAYS(generator, "in_generator+0x");
+		EXPECT_SAYS(generator, "around_generator+0x");
+		EXPECT_EQ(2u, count_of(generator, "in a generator; resumed by:"));
+		EXPECT_EQ(3u, count_of(generator, "wf_context_entry+0x")); /* of each stack */
+		EXPECT_EQ(1u, count_of(text, ": ended, not joined; spawned at "));
+		std::string dumper = about(text, "dumper");
+		EXPECT_SAYS(dumper, "running, writes this");
+		EXPECT_SAYS(dumper, "weft_dump+0x");
+		EXPECT_SAYS(dumper, "wf_context_entry+0x");
+		if (GetParam() == 1) {
+			EXPECT_SAYS(about(text, "new"), "unstarted; spawned at ");
+			EXPECT_SAYS(about(text, "new"), "will run _ZN7support8run_body");
+		}
+		EXPECT_SAYS(text, " 1 ended\n");
+		weft_event_set(&event);
+		for (weft_fiber *fiber : fibers)
+			join(fiber);
+		join(ended);
+	});
+}
+
+TEST_P(Dump, WorksFromAThreadWhileWorkersAreStuck)
+{
+	std::atomic<bool> begun{false}, computing{false}, over{false};
+	std::string text;
+	std::thread thread([&] {
+		while (!begun || !computing)
+			std::this_thread::yield();
+		std::this_thread::sleep_for(std::chrono::milliseconds(100));
+		text = dump();
+		over = true;
+	});
+	run(GetParam(), [&] {
+		weft_fiber *a = named("raw", [&begun] { sleeps_raw(&begun); });
+		weft_fiber *b = named("hog", [&computing, &over] { computes(&computing, &over); });
+		join(a);
+		join(b);
+	});
+	thread.join();
+	EXPECT_SAYS(about(text, "hog"), "running, computing");
+	EXPECT_SAYS(about(text, "hog"), "computes+0x");
+	EXPECT_SAYS(about(text, "hog"), "wf_context_entry+0x");
+	EXPECT_SAYS(about(text, "raw"), "running, in the system call clock_nanosleep");
+	EXPECT_SAYS(about(text, "raw"), "sleeps_raw+0x");
+	EXPECT_SAYS(text, ", stuck");
+}
+
+TEST_P(Dump, GoesOnWhileEverythingMoves)
+{
+	std::atomic<bool> begun{false}, over{false};
+	std::thread thread([&] {
+		while (!begun)
+			std::this_thread::yield();
+		for (long i = 0; i < times(10, 3); i++)
+			EXPECT_SAYS(dump(), "weft: end of dump\n");
+		over = true;
+	});
+	run(GetParam(), [&] {
+		std::vector<weft_fiber *> fibers;
+		weft_chan *chan = nullptr;
+		ASSERT_EQ(0, weft_chan_new(&chan, sizeof(int), 0));
+		for (int i = 0; i < 20; i++)
+			fibers.push_back(spawn([&over] { yields(&over); }));
+		fibers.push_back(spawn([&over, chan] {
+			int value = 0;
+			while (!over && weft_chan_send(chan, &value) == 0)
+				value++;
+			weft_chan_close(chan);
+		}));
+		fibers.push_back(spawn([chan] {
+			int value;
+			while (weft_chan_recv(chan, &value) == 0)
+				continue;
+		}));
+		begun = true;
+		while (!over) {
+			weft_fiber *fiber = spawn([] { weft_sleep(100 * WEFT_US); });
+			join(fiber);
+		}
+		for (weft_fiber *fiber : fibers)
+			join(fiber);
+		weft_chan_free(chan);
+	});
+	thread.join();
+}
+
+/* Runtimes that come and go. */
+TEST(DumpAround, RuntimesMayEndMeanwhile)
+{
+	std::atomic<bool> over{false};
+	std::thread thread([&] {
+		while (!over)
+			dump();
+	});
+	for (long i = 0; i < times(50, 5); i++)
+		run(config(2), [] { join(spawn([] { weft_sleep(WEFT_MS); })); });
+	over = true;
+	thread.join();
+	std::string text = dump();
+	EXPECT_EQ(0u, count_of(text, "runtime "));
+}
+
+TEST(DumpAround, ManyFibersAreQuick)
+{
+	static const long many = sanitized ? 1000 : 10000;
+	run(config(2), [] {
+		weft_event event = WEFT_EVENT_INIT;
+		std::vector<weft_fiber *> fibers;
+		for (long i = 0; i < many; i++)
+			fibers.push_back(named("one", [&event] { waits_for_event(&event); }));
+		weft_sleep(100 * WEFT_MS);
+		auto begin = std::chrono::steady_clock::now();
+		std::string text = dump();
+		double seconds =
+			std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+		RecordProperty("seconds", std::to_string(seconds));
+		printf("%ld fibers in %.2f s\n", many, seconds);
+		EXPECT_EQ(static_cast<size_t>(many), count_of(text, "parked, waits for an event "));
+		EXPECT_EQ(static_cast<size_t>(many), count_of(text, "waits_for_event+0x"));
+		EXPECT_EQ(0u, count_of(text, "moves"));
+		weft_event_set(&event);
+		for (weft_fiber *fiber : fibers)
+			join(fiber);
+	});
+}
+
+TEST(DumpAround, WritesToASlowPipe)
+{
+	run(config(2), [] {
+		weft_event event = WEFT_EVENT_INIT;
+		std::vector<weft_fiber *> fibers;
+		for (int i = 0; i < 500; i++)
+			fibers.push_back(named("one", [&event] { waits_for_event(&event); }));
+		weft_sleep(20 * WEFT_MS);
+		for (int flags : {0, O_NONBLOCK}) {
+			int ends[2];
+			ASSERT_EQ(0, pipe2(ends, O_CLOEXEC));
+			ASSERT_EQ(0, fcntl(ends[1], F_SETFL, flags));
+			std::string text;
+			std::thread reader([&] {
+				char buffer[10000];
+				ssize_t n;
+				while ((n = read(ends[0], buffer, sizeof(buffer))) > 0) {
+					text.append(buffer, static_cast<size_t>(n));
+					std::this_thread::sleep_for(std::chrono::milliseconds(1));
+				}
+			});
+			EXPECT_EQ(0, weft_dump(ends[1]));
+			close(ends[1]);
+			reader.join();
+			EXPECT_EQ(500u, count_of(text, "waits_for_event+0x"));
+			EXPECT_SAYS(text, "weft: end of dump\n");
+			close(ends[0]);
+		}
+		weft_event_set(&event);
+		for (weft_fiber *fiber : fibers)
+			join(fiber);
+	});
+}
+
+TEST(DumpAround, FailsAsWriteDoes)
+{
+	EXPECT_EQ(-EBADF, weft_dump(-1));
+	int full = open("/dev/full", O_WRONLY | O_CLOEXEC);
+	EXPECT_EQ(-ENOSPC, weft_dump(full));
+	close(full);
+	int ends[2];
+	ASSERT_EQ(0, pipe2(ends, O_CLOEXEC));
+	close(ends[0]);
+	EXPECT_EQ(-EPIPE, weft_dump(ends[1])); /* and the process lives */
+	close(ends[1]);
+	sigset_t pending;
+	sigpending(&pending);
+	EXPECT_EQ(0, sigismember(&pending, SIGPIPE));
+}
+
+TEST(DumpSignal, NamesOfSignals)
+{
+	EXPECT_EQ(SIGQUIT, wf_dump_signal_parse("QUIT"));
+	EXPECT_EQ(SIGQUIT, wf_dump_signal_parse("SIGQUIT"));
+	EXPECT_EQ(SIGUSR1, wf_dump_signal_parse("SIGUSR1"));
+	EXPECT_EQ(12, wf_dump_signal_parse("12"));
+	for (const char *bad : {"", "KILL", "SIGSEGV", "9", "-3", "0", "3x", "quit", "1000", "SIG"})
+		EXPECT_EQ(-EINVAL, wf_dump_signal_parse(bad)) << bad;
+	EXPECT_EQ(-EINVAL, wf_dump_signal_start(SIGKILL));
+}
+
+/* What is written to stderr meanwhile. */
+template <typename Fn>
+static std::string stderr_of(Fn fn)
+{
+	int kept = dup(STDERR_FILENO), fd = memfd_create("stderr", MFD_CLOEXEC);
+	EXPECT_EQ(STDERR_FILENO, dup2(fd, STDERR_FILENO));
+	fn();
+	EXPECT_EQ(STDERR_FILENO, dup2(kept, STDERR_FILENO));
+	close(kept);
+	std::string text(static_cast<size_t>(lseek(fd, 0, SEEK_END)), 0);
+	EXPECT_EQ(static_cast<ssize_t>(text.size()), pread(fd, text.data(), text.size(), 0));
+	close(fd);
+	return text;
+}
+
+static void signalled()
+{
+	run(config(1), [] {
+		weft_event event = WEFT_EVENT_INIT;
+		weft_fiber *fiber = named("waiter", [&event] { waits_for_event(&event); });
+		weft_sleep(10 * WEFT_MS);
+		for (int i = 0; i < 2; i++) {
+			kill(getpid(), SIGQUIT);
+			weft_sleep(300 * WEFT_MS);
+		}
+		weft_event_set(&event);
+		join(fiber);
+	});
+}
+
+TEST(DumpSignal, IsTakenWhereverTheKernelPutsIt)
+{
+	struct sigaction before, after;
+	sigaction(SIGQUIT, nullptr, &before);
+	for (int how : {SIG_UNBLOCK, SIG_BLOCK}) {
+		sigset_t set, old;
+		sigemptyset(&set);
+		sigaddset(&set, SIGQUIT);
+		pthread_sigmask(how, &set, &old);
+		ASSERT_EQ(0, wf_dump_signal_start(SIGQUIT));
+		EXPECT_EQ(0, wf_dump_signal_start(SIGQUIT));
+		EXPECT_EQ(-EBUSY, wf_dump_signal_start(SIGUSR1));
+		std::string text = stderr_of(signalled);
+		EXPECT_EQ(2u, count_of(text, "weft: end of dump\n")) << text;
+		EXPECT_SAYS(about(text, "waiter"), "waits_for_event+0x");
+		wf_dump_signal_stop();
+		wf_dump_signal_stop();
+		pthread_sigmask(SIG_SETMASK, &old, nullptr);
+	}
+	sigaction(SIGQUIT, nullptr, &after);
+	EXPECT_EQ(before.sa_handler, after.sa_handler);
+}

@@ -1,0 +1,469 @@
+/* SPDX-License-Identifier: MIT */
+/* support.h - what the tests of stuck workers share
+ *
+ * What     Machine, an engine and a number of workers; hogs, fibers that do not give way, of several kinds; Gaps, how long something
+ *          that goes on all the time stood still; Late, how late something came that was due once; Noise, what the machine itself adds.
+ * Rules    ST1 bounds are those of the issue plus what Noise saw meanwhile: a plain thread that only sleeps is late too where others compute.
+ *          ST2 a stall begins when all its hogs have arrived, so each of them has a thread of its own.
+ *          ST3 runtimes are made by weft_start, so that plain threads can do their part.
+ */
+#ifndef TESTS_STUCK_SUPPORT_H
+#define TESTS_STUCK_SUPPORT_H
+
+#include <algorithm>
+#include <atomic>
+#include <deque>
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <thread>
+#include <vector>
+
+#include "tests/core/support.h"
+
+namespace stuck
+{
+using support::eventually;
+using support::sanitized;
+using support::spawn;
+using support::thread_count;
+using support::tsan;
+
+struct Machine {
+	unsigned engine;
+	unsigned workers;
+};
+
+inline bool ring_refused()
+{
+	syscall(SYS_io_uring_setup, 1, nullptr); /* EFAULT where it is allowed */
+	return errno == EPERM || errno == ENOSYS;
+}
+
+inline std::vector<Machine> machines(std::vector<unsigned> workers)
+{
+	std::vector<Machine> all;
+	for (unsigned count : workers) {
+		if (!ring_refused())
+			all.push_back({WEFT_ENGINE_URING, count});
+		all.push_back({WEFT_ENGINE_EPOLL, count});
+	}
+	return all;
+}
+
+inline std::string machine_name(const Machine &machine)
+{
+	return (machine.engine == WEFT_ENGINE_URING ? "Uring" : "Epoll") +
+		std::to_string(machine.workers);
+}
+
+inline void PrintTo(const Machine &machine, std::ostream *out)
+{
+	*out << machine_name(machine);
+}
+
+/* ST3. Ends with the object. */
+class Runtime
+{
+public:
+	explicit Runtime(const Machine &machine, unsigned rescue = WEFT_RESCUE_AUTO)
+	{
+		weft_config config{};
+		config.workers = machine.workers;
+		config.engine = machine.engine;
+		config.rescue = rescue;
+		config.long_run = -1;		/* its lines are another test's */
+		config.stack_size = 256 * 1024; /* a failing EXPECT formats text */
+		EXPECT_EQ(0, weft_start(&rt_, &config));
+	}
+	Runtime(const Runtime &) = delete;
+	Runtime &operator=(const Runtime &) = delete;
+	~Runtime()
+	{
+		stop();
+	}
+	weft_runtime *get() const
+	{
+		return rt_;
+	}
+	void submit(std::function<void()> fn)
+	{
+		auto call = [](void *arg) -> void * {
+			std::unique_ptr<std::function<void()>> owned(
+				static_cast<std::function<void()> *>(arg));
+			(*owned)();
+			return nullptr;
+		};
+		EXPECT_EQ(0, weft_submit(rt_, call, new std::function<void()>(std::move(fn))));
+	}
+	/* On a fiber of the runtime; waits for its end. */
+	void run(const std::function<void()> &fn)
+	{
+		std::atomic<bool> ended{false};
+		submit([&] {
+			fn();
+			ended = true;
+		});
+		while (!ended)
+			usleep(1000);
+	}
+	void stop()
+	{
+		if (rt_ != nullptr) {
+			EXPECT_EQ(0, weft_stop(rt_));
+		}
+		rt_ = nullptr;
+	}
+
+private:
+	weft_runtime *rt_ = nullptr;
+};
+
+/* Times. */
+
+inline double ms(int64_t ns)
+{
+	return static_cast<double>(ns) / 1e6;
+}
+
+inline void sleep_thread(int64_t ns)
+{
+	struct timespec time = {ns / WEFT_SEC, ns % WEFT_SEC};
+	while (nanosleep(&time, &time) != 0)
+		;
+}
+
+inline void sleep_thread_until(int64_t when)
+{
+	int64_t now = weft_now();
+	if (when > now)
+		sleep_thread(when - now);
+}
+
+/* When the stall begins and ends; both 0 until it is known. */
+struct Stall {
+	std::atomic<int64_t> from{0}, to{0};
+};
+
+/* What goes on all the time says so with step(); judged is what lies between the beginning of the stall and 100 ms after its end. One
+ * fiber, or one thread, at a time. */
+class Gaps
+{
+public:
+	explicit Gaps(std::string name) : name_(std::move(name)) {}
+	void step()
+	{
+		times_.push_back(weft_now());
+	}
+	/* Sorted, the last one up to the end. */
+	std::vector<int64_t> gaps(const Stall &stall) const
+	{
+		int64_t from = stall.from, to = stall.to + 100 * WEFT_MS;
+		std::vector<int64_t> all;
+		int64_t last = from;
+		for (int64_t time : times_) {
+			if (time <= from)
+				continue;
+			all.push_back(std::min(time, to) - last);
+			if (time >= to)
+				break;
+			last = time;
+		}
+		if (times_.empty() || times_.back() < to)
+			all.push_back(to - last);
+		std::sort(all.begin(), all.end());
+		return all;
+	}
+	/* After the stall's beginning. */
+	int64_t longest_begins(const Stall &stall) const
+	{
+		int64_t last = stall.from, longest = 0, begins = 0;
+		for (int64_t time : times_) {
+			if (time <= last || time > stall.to + 100 * WEFT_MS)
+				continue;
+			if (time - last > longest) {
+				longest = time - last;
+				begins = last - stall.from;
+			}
+			last = time;
+		}
+		return begins;
+	}
+	/* Its operations end by themselves. */
+	bool needs_no_cancel() const
+	{
+		return name_.rfind("reads ", 0) != 0;
+	}
+	const std::string &name() const
+	{
+		return name_;
+	}
+
+private:
+	std::string name_;
+	std::vector<int64_t> times_;
+};
+
+/* Of few, one longer gap does not count: the stall has to be found out. */
+inline int64_t percentile99(const std::vector<int64_t> &sorted)
+{
+	size_t longer = std::max<size_t>(1, sorted.size() / 100);
+	return sorted.size() <= longer ? 0 : sorted[sorted.size() - 1 - longer];
+}
+
+/* ThreadSanitizer takes a number that comes again for the same file, because it does not see weft close it. */
+inline void open_pipe(int fd[2])
+{
+	EXPECT_EQ(0, syscall(SYS_pipe2, fd, O_CLOEXEC));
+}
+
+/* ST1. */
+class Noise
+{
+public:
+	Noise()
+		: thread_([this] {
+			  while (!stop_) {
+				  sleep_thread(WEFT_MS);
+				  gaps_.step();
+			  }
+		  })
+	{
+	}
+	Noise(const Noise &) = delete;
+	Noise &operator=(const Noise &) = delete;
+	~Noise()
+	{
+		end();
+	}
+	void end()
+	{
+		if (!thread_.joinable())
+			return;
+		stop_ = true;
+		thread_.join();
+	}
+	std::vector<int64_t> gaps(const Stall &stall) const
+	{
+		return gaps_.gaps(stall);
+	}
+
+private:
+	std::atomic<bool> stop_{false};
+	Gaps gaps_{"noise"};
+	std::thread thread_;
+};
+
+struct Bounds {
+	int64_t p99, most;
+	static Bounds of(const Noise &noise, const Stall &stall)
+	{
+		std::vector<int64_t> gaps = noise.gaps(stall);
+		int64_t scale = sanitized ? 5 : 1;
+		return {scale * 25 * WEFT_MS + 2 * percentile99(gaps),
+			scale * 100 * WEFT_MS + 2 * gaps.back()};
+	}
+};
+
+inline void expect_going_on(const Gaps &gaps, const Stall &stall, const Bounds &bounds)
+{
+	std::vector<int64_t> all = gaps.gaps(stall);
+	if (getenv("STUCK_SHOW") != nullptr)
+		printf("%-24s %6zu steps, p99 %6.1f ms, most %6.1f ms at %6.1f ms\n",
+			gaps.name().c_str(), all.size(), ms(percentile99(all)), ms(all.back()),
+			ms(gaps.longest_begins(stall)));
+	EXPECT_LT(percentile99(all), bounds.p99) << gaps.name() << ": p99 of " << all.size()
+						 << " gaps is " << ms(percentile99(all)) << " ms";
+	EXPECT_LT(all.back(), bounds.most)
+		<< gaps.name() << ": a gap of " << ms(all.back()) << " ms among " << all.size();
+}
+
+/* Hogs. */
+
+enum class Hog { NANOSLEEP, SPIN, POLL, EPOLL_WAIT, READ, FUTEX, TIMED_RECV, SELECT };
+constexpr Hog EVERY_HOG[] = {Hog::NANOSLEEP, Hog::SPIN, Hog::POLL, Hog::EPOLL_WAIT, Hog::READ,
+	Hog::FUTEX, Hog::TIMED_RECV, Hog::SELECT};
+
+inline const char *hog_name(Hog hog)
+{
+	static const char *const names[] = {
+		"Nanosleep", "Spin", "Poll", "EpollWait", "Read", "Futex", "TimedRecv", "Select"};
+	return names[static_cast<int>(hog)];
+}
+
+/* Which may see EINTR, at most once a stall, in the default mode. */
+inline bool may_be_interrupted(Hog hog)
+{
+	return hog == Hog::EPOLL_WAIT || hog == Hog::TIMED_RECV;
+}
+
+/* One blocking call of a fiber; release() by a plain thread ends those that wait for somebody. */
+class Blocker
+{
+public:
+	Blocker(Hog kind, int64_t duration) : kind_(kind), duration_(duration)
+	{
+		open_pipe(pipe_);
+		EXPECT_EQ(0, socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair_));
+		epoll_ = epoll_create1(EPOLL_CLOEXEC);
+		struct epoll_event event = {};
+		event.events = EPOLLIN;
+		EXPECT_EQ(0, epoll_ctl(epoll_, EPOLL_CTL_ADD, pipe_[0], &event));
+		struct timeval limit = {duration / WEFT_SEC, duration % WEFT_SEC / 1000};
+		EXPECT_EQ(0, setsockopt(pair_[0], SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)));
+	}
+	Blocker(const Blocker &) = delete;
+	Blocker &operator=(const Blocker &) = delete;
+	~Blocker()
+	{
+		for (int fd : {pipe_[0], pipe_[1], pair_[0], pair_[1], epoll_})
+			close(fd);
+	}
+	/* Holds the thread until the time is over; counts EINTR, and checks what the call returned. */
+	void block()
+	{
+		int64_t end = weft_now() + duration_;
+		while (weft_now() < end) {
+			errno = 0;
+			long result = call(std::max<int64_t>(end - weft_now(), WEFT_MS));
+			if (result < 0 && errno == EINTR) {
+				interrupted++;
+				continue;
+			}
+			finish(result, errno);
+			break;
+		}
+		ended = true;
+	}
+	void release()
+	{
+		if (kind_ == Hog::READ) {
+			EXPECT_EQ(1, write(pipe_[1], "x", 1));
+		} else if (kind_ == Hog::FUTEX) {
+			word_ = 1;
+			syscall(SYS_futex, &word_, FUTEX_WAKE_PRIVATE, 1, nullptr, nullptr, 0);
+		}
+	}
+
+	int interrupted = 0;
+	std::atomic<bool> ended{false};
+
+private:
+	/* System calls alone: what the C library or a sanitizer does around them must not count. */
+	long call(int64_t left)
+	{
+		struct timespec time = {left / WEFT_SEC, left % WEFT_SEC};
+		struct pollfd nothing = {pipe_[0], POLLIN, 0};
+		struct epoll_event event;
+		char byte;
+		switch (kind_) {
+		case Hog::NANOSLEEP:
+			return syscall(SYS_nanosleep, &time, nullptr);
+		case Hog::SPIN:
+			for (int64_t end = weft_now() + left; weft_now() < end;)
+				;
+			return 0;
+		case Hog::POLL:
+			return poll(&nothing, 1, static_cast<int>(left / WEFT_MS));
+		case Hog::EPOLL_WAIT:
+			return epoll_raw(&event, left);
+		case Hog::READ:
+			return syscall(SYS_read, pipe_[0], &byte, 1);
+		case Hog::FUTEX:
+			return syscall(SYS_futex, &word_, FUTEX_WAIT_PRIVATE, 0, nullptr, nullptr, 0);
+		case Hog::TIMED_RECV:
+			return syscall(SYS_recvfrom, pair_[0], &byte, 1, 0, nullptr, nullptr);
+		case Hog::SELECT:
+			return select_raw(&time);
+		}
+		return -1;
+	}
+	long epoll_raw(struct epoll_event *event, int64_t left) const
+	{
+		return syscall(SYS_epoll_pwait, epoll_, event, 1, static_cast<int>(left / WEFT_MS),
+			nullptr, 0);
+	}
+	long select_raw(struct timespec *time) const
+	{
+		fd_set set;
+		FD_ZERO(&set);
+		FD_SET(pipe_[0], &set);
+		return syscall(SYS_pselect6, pipe_[0] + 1, &set, nullptr, nullptr, time, nullptr);
+	}
+	void finish(long result, int error) const
+	{
+		if (kind_ == Hog::READ) {
+			EXPECT_EQ(1, result) << hog_name(kind_) << ": " << strerror(error);
+		} else if (kind_ == Hog::TIMED_RECV) {
+			EXPECT_EQ(-1, result);
+			EXPECT_EQ(EAGAIN, error);
+		} else {
+			EXPECT_EQ(0, result) << hog_name(kind_) << ": " << strerror(error);
+		}
+	}
+
+	Hog kind_;
+	int64_t duration_;
+	int pipe_[2] = {-1, -1}, pair_[2] = {-1, -1}, epoll_ = -1;
+	uint32_t word_ = 0;
+};
+
+/* ST2. On a fiber: the others' number that come too. */
+class Gathering
+{
+public:
+	explicit Gathering(int expected) : expected_(expected) {}
+	/* True: all are there. */
+	bool arrive()
+	{
+		arrived_++;
+		int64_t limit = weft_now() + 5 * WEFT_SEC;
+		while (arrived_ < expected_ && weft_now() < limit)
+			sched_yield();
+		return arrived_ >= expected_;
+	}
+
+private:
+	int expected_;
+	std::atomic<int> arrived_{0};
+};
+
+/* What happened once: due at a time, come at another. */
+struct Late {
+	std::string name;
+	std::atomic<int64_t> due{0}, came{0};
+	explicit Late(std::string of) : name(std::move(of)) {}
+	void is_due()
+	{
+		due = weft_now();
+	}
+	void comes()
+	{
+		came = weft_now();
+	}
+	int64_t delay() const
+	{
+		return came == 0 ? INT64_MAX : came - due;
+	}
+};
+
+inline void expect_in_time(const Late &late, const Bounds &bounds)
+{
+	if (getenv("STUCK_SHOW") != nullptr)
+		printf("%-24s came after %6.1f ms\n", late.name.c_str(), ms(late.delay()));
+	EXPECT_NE(0, late.due.load()) << late.name;
+	if (late.came == 0)
+		ADD_FAILURE() << late.name << ": never came";
+	else
+		EXPECT_LT(late.delay(), bounds.most)
+			<< late.name << " came after " << ms(late.delay()) << " ms";
+}
+
+} // namespace stuck
+
+#endif
