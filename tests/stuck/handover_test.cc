@@ -324,6 +324,34 @@ void stall(const Case &how)
 	events.expect(bounds, cancels);
 }
 
+/* One connection that is idle, in the ring of a worker that is stuck: its end is all that the kernel can disturb for. */
+void stall_beside_an_idle_read(const Machine &machine, Hog kind)
+{
+	Runtime runtime(machine);
+	Blocker blocker(kind, 300 * WEFT_MS);
+	int fd[2];
+	open_pipe(fd);
+	runtime.run([&] {
+		weft_fiber *reader = spawn([&] {
+			char byte;
+			return weft_read(fd[0], &byte, 1);
+		});
+		weft_sleep(20 * WEFT_MS);
+		std::thread outside([&] {
+			sleep_thread(150 * WEFT_MS);
+			EXPECT_EQ(1, write(fd[1], "x", 1));
+		});
+		weft_fiber *hog = spawn([&] { blocker.block(); });
+		EXPECT_EQ(1, support::join(reader));
+		EXPECT_FALSE(blocker.ended);
+		support::join(hog);
+		outside.join();
+	});
+	close(fd[0]);
+	close(fd[1]);
+	EXPECT_LE(blocker.interrupted, 1);
+}
+
 std::vector<Case> of_every_kind()
 {
 	std::vector<Case> all;

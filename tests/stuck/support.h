@@ -194,11 +194,6 @@ public:
 		}
 		return begins;
 	}
-	/* Its operations end by themselves. */
-	bool needs_no_cancel() const
-	{
-		return name_.rfind("reads ", 0) != 0;
-	}
 	const std::string &name() const
 	{
 		return name_;
