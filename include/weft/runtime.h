@@ -100,7 +100,8 @@ typedef void *(*weft_fn)(void *arg);
  * By default the first that works is taken: coop, plain; or with WEFT_RESCUE_SIGNAL and _OFF:
  * defer, coop, plain. */
 
-/* Completions are handled only when the worker asks for them: cheapest (Linux 6.1). */
+/* Completions are handled only when the worker asks for them (Linux 6.1): those of a stuck worker wait
+ * for it, but with WEFT_RESCUE_SIGNAL. */
 #define WEFT_RING_DEFER 2u
 /* Completions are handled at the worker's next system call (Linux 5.19). */
 #define WEFT_RING_COOP 4u

@@ -30,6 +30,7 @@ static bool commit_op(struct wf_worker *w, struct wf_fiber *fiber, uint64_t tick
 	wf_store_rlx32(&w->ops_in_flight, wf_load_rlx32(&w->ops_in_flight) + 1);
 	/* rlx: PARKED comes after it (WK-1.1), so whoever finds the fiber parked finds the thread too. */
 	wf_store_rlx32(&fiber->op_thread, w->thread->slot + 1);
+	wf_bump(w, WF_OPS, 1);
 	wf_engine_submit(w->thread, op);
 	return true;
 }

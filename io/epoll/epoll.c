@@ -135,7 +135,6 @@ static void epoll_submit(struct wf_thread *thread, struct wf_op *op)
 	op->cancel_asked = 0;
 	if (op->code == WF_OP_RECV)
 		op->offset = 0; /* how far a receive of all has come */
-	wf_bump(wf_server(thread), WF_OPS, 1);
 	p->queued++;
 	append(&p->queue, op, QUEUE);
 }

@@ -246,7 +246,6 @@ static void uring_submit(struct wf_thread *thread, struct wf_op *op)
 {
 	struct uring *u = thread->engine;
 	op->cancel_asked = CANCEL_NONE;
-	wf_bump(wf_server(thread), WF_OPS, 1);
 	u->in_flight++;
 	queue(thread, u, op);
 }

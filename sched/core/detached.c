@@ -40,6 +40,7 @@ static void unlist(struct wf_detached *detached)
 void wf_detached_submit(struct wf_worker *w, struct wf_detached *detached)
 {
 	list(detached, w->thread);
+	wf_bump(w, WF_OPS, 1);
 	wf_engine_submit(w->thread, &detached->op);
 }
 
