@@ -3,6 +3,7 @@
 # broken_test.sh NAME PROGRAM - Law: what weft says on stderr about a program with a bug, by itself, names the cause and
 # the fiber (or thread); and the program ends as weft/report.h and the other headers say.
 . tests/shell.sh
+export WEFT_LOG=warn
 name=$1
 program=$2
 
