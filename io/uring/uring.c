@@ -34,7 +34,7 @@
 #include "sched/base/log.h"
 #include "sched/base/sanitize.h"
 #include "sched/base/seam.h"
-#include "sched/core/worker.h"
+#include "sched/core/rescue.h"
 
 WF_OWNER_CODE_BEGIN
 
@@ -117,8 +117,8 @@ static int try_ring(struct io_uring *ring, const weft_config *config, unsigned e
 }
 
 /* Where memory is refused, waits a little, for the kernel frees the rings of an earlier runtime behind its back, and then takes
- * smaller ones: what does not fit into a completion ring is kept by the kernel, so size is speed only. */
-static int setup_ring(struct io_uring *ring, const weft_config *config, bool *small)
+ * smaller ones: what does not fit into a completion ring is kept by the kernel, so size is speed only. Not `patient`: others wait for it. */
+static int setup_ring(struct io_uring *ring, const weft_config *config, bool patient, bool *small)
 {
 	unsigned entries = config->ring_entries;
 	/* Completions come in bursts: one per operation in flight. A ring whose size was given keeps the proportion. */
@@ -128,6 +128,8 @@ static int setup_ring(struct io_uring *ring, const weft_config *config, bool *sm
 		mode = try_ring(ring, config, entries, completions);
 		if (mode != -ENOMEM)
 			return mode;
+		if (!patient)
+			break;
 		wf_pause(pause);
 	}
 	*small = true;
@@ -174,7 +176,7 @@ static int uring_open(struct wf_thread *thread, const weft_config *config)
 		return -ENOMEM;
 	u->free_slot = NO_SLOT;
 	bool small = false;
-	int mode = setup_ring(&u->ring, config, &small);
+	int mode = setup_ring(&u->ring, config, !wf_is_spare(thread->worker), &small);
 	if (mode < 0) {
 		wf_free_lines(u, sizeof(*u));
 		return mode;
