@@ -151,7 +151,8 @@ void wf_rescue_unshare(struct wf_runtime *rt)
 	if (!rt->unshares)
 		return;
 	rt->all_shared = false;
-	wf_store_rlx32(&rt->worker[0].shared, 0); /* rlx: there is nobody else */
+	wf_store_rlx32(&rt->worker[0].gated, 0); /* rlx: there is nobody else */
+	wf_store_rlx32(&rt->worker[0].shared, 0);
 }
 
 void wf_rescue_disturb(struct wf_worker *w, bool first)
@@ -172,6 +173,7 @@ bool wf_rescue_share(struct wf_runtime *rt)
 	struct wf_worker *w = &rt->worker[0];
 	if (rt->all_shared)
 		return true;
+	wf_swap_sc32(&w->gated, w->bound);
 	wf_swap_sc32(&w->shared, 1);
 	if (!wf_rescue_barrier())
 		return false;

@@ -62,7 +62,8 @@ bool wf_spare_retires(const struct wf_worker *w);
 bool wf_has_baton(const struct wf_worker *w);
 static inline bool wf_may_run(const struct wf_worker *w)
 {
-	return WF_LIKELY(!w->bound || !wf_shared(w)) || wf_has_baton(w);
+	return WF_LIKELY(wf_load_rlx32(&w->gated) == 0) ||
+		wf_has_baton(w); /* rlx: the barrier of RS3 orders it */
 }
 /* A worker that runs no fibers now: a spare that retires, or one without the baton. */
 static inline bool wf_stands_by(const struct wf_worker *w)

@@ -121,6 +121,7 @@ static int make_workers(struct wf_runtime *rt)
 		w->index = i;
 		wf_store_rlx32(&w->shared, rt->all_shared || i > 0); /* rlx: before the threads */
 		w->bound = rt->worker_count == 1 && rt->slots > 1;
+		wf_store_rlx32(&w->gated, w->bound && i > 0); /* rlx: as above */
 		w->inject_turn = 1;
 		w->random = wf_random_seed();
 		w->thread = &rt->thread[i];

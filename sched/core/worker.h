@@ -95,7 +95,8 @@ struct wf_worker {
 	uint32_t picks;
 	uint32_t inject_turn; /* slow picks until the injection queue comes first */
 	uint32_t index;
-	wf_a32 shared;	  /* others take from the queues: pushes are ID-1.1 (RS3 of rescue.h) */
+	wf_a32 shared; /* others take from the queues: pushes are ID-1.1 (RS3 of rescue.h) */
+	wf_a32 gated; /* RS7 of rescue.h: runs fibers with the baton only. Set with `shared` where bound */
 	bool bound;	  /* the runtime's only worker, or its spare: RS7 of rescue.h */
 	bool searching;	  /* counted in idle.searching */
 	bool old_first;	  /* the oldest unstarted fiber has waited too long */
