@@ -10,6 +10,8 @@
  *             it exactly one interrupt, or the worker itself.
  *          I2 a worker taken out of sleep by a waker counts as searching: the waker has added one for it.
  *          I3 at most half of the workers search, rounded up, so that a search does not become a herd.
+ *          I4 a worker that runs no fibers now (rescue.h) sleeps among the standers: whoever needs it by name finds it there (pushes to it,
+ *             then ID-1.3), whoever has work for anybody does not, and it does not count as searching.
  * Order    ID-1 (lost wake-up) each side a seq_cst RMW on its own word, then seq_cst loads of the other's:
  *               publisher                                sleeper
  *               ID-1.1 publish: RMW on the queue's word  ID-1.4 leave searching: RMW searching
@@ -36,6 +38,7 @@ struct wf_idle {
 	uint32_t workers; /* constant */
 	uint32_t spares;  /* places behind them; constant */
 	_Alignas(WF_CACHE_LINE) wf_a64 sleepers[WF_IDLE_WORDS];
+	_Alignas(WF_CACHE_LINE) wf_a64 standers[WF_IDLE_WORDS]; /* I4; I1 for these bits */
 };
 
 static inline uint32_t wf_idle_words(const struct wf_idle *idle)
@@ -76,7 +79,24 @@ static inline bool wf_idle_withdraw(struct wf_idle *idle, uint32_t worker)
 
 static inline bool wf_idle_sleeps(const struct wf_idle *idle, uint32_t worker)
 {
-	return (wf_load_sc64(&idle->sleepers[worker / 64]) >> (worker % 64)) & 1;
+	uint64_t bits = wf_load_sc64(&idle->sleepers[worker / 64]) |
+		wf_load_sc64(&idle->standers[worker / 64]);
+	return (bits >> (worker % 64)) & 1;
+}
+
+/* ID-1.5 for a stander; ID-1.6 follows as ever. */
+static inline void wf_idle_stand(struct wf_idle *idle, uint32_t worker)
+{
+	wf_or_sc64(&idle->standers[worker / 64], UINT64_C(1) << (worker % 64)); /* ID-1.5 */
+}
+
+/* Takes the worker out of the standers, by itself or by another. True: it was there; another owes it an interrupt then. */
+static inline bool wf_idle_rouse(struct wf_idle *idle, uint32_t worker)
+{
+	uint64_t bit = UINT64_C(1) << (worker % 64);
+	if ((wf_load_sc64(&idle->standers[worker / 64]) & bit) == 0) /* ID-1.3 */
+		return false;
+	return (wf_and_sc64(&idle->standers[worker / 64], ~bit) & bit) != 0;
 }
 
 /* A sleeping worker, or -1. */

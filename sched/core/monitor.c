@@ -30,7 +30,7 @@ struct memory {
 	int64_t inspect_again;	/* when it wants to be, if nothing runs until then */
 	int64_t spares_needed;	/* when a worker was stuck last */
 	int64_t spares_refused; /* until then none is started */
-	bool bound_said;
+	bool refusal_said;
 	uint32_t still;
 };
 
@@ -131,26 +131,47 @@ static void survey(struct wf_runtime *rt, int64_t now, struct survey *s)
 	}
 }
 
-static void start_spares(struct wf_runtime *rt, struct memory *memory, int64_t now, uint32_t count)
+/* RS7: the only worker is stuck, or its stand-in. */
+static int move_baton(struct wf_runtime *rt)
 {
-	if (now < memory->spares_refused)
-		return;
+	uint32_t holder = wf_load_sc32(&rt->baton);
+	bool stuck = holder != WF_NO_BATON &&
+		wf_load_rlx32(&rt->worker[holder].stuck) != 0; /* rlx: the monitor's own */
+	return stuck ? wf_baton_move(rt) : 0;
+}
+
+static int start_spares(struct wf_runtime *rt, const struct survey *s, uint32_t spares)
+{
 	int error = 0;
+	/* A burst of fibers that block meets twice as many threads each time. */
+	uint32_t count = s->stuck == s->running		      ? s->stuck
+		: s->awake >= s->running && spares < s->stuck ? 1
+							      : 0;
 	for (uint32_t i = 0; i < count && error == 0; i++)
 		error = wf_spare_start(rt);
-	if (error == 0)
-		return;
+	return error;
+}
+
+/* For a while none is started; said once. */
+static void refused(struct wf_runtime *rt, struct memory *memory, int64_t now, int error)
+{
 	memory->spares_refused = now + WF_SPARE_PAUSE_NS;
-	if (memory->bound_said)
+	if (memory->refusal_said)
 		return;
-	memory->bound_said = true;
-	if (error == -EAGAIN)
+	memory->refusal_said = true;
+	if (error == -EBUSY)
 		wf_log(WF_LOG_WARN,
 			"all %u workers and all %u threads that may stand in for them are stuck: fibers wait",
 			rt->worker_count, WF_SPARES_MAX);
 	else
-		wf_log(WF_LOG_WARN, "a thread to stand in for stuck workers could not be made: %s",
-			strerror(-error));
+		wf_log(WF_LOG_WARN, "no thread can stand in for stuck workers: %s", strerror(-error));
+}
+
+static int stand_in(struct wf_runtime *rt, const struct survey *s, uint32_t spares)
+{
+	if (!s->waiting)
+		return 0;
+	return rt->worker_count == 1 ? move_baton(rt) : start_spares(rt, s, spares);
 }
 
 static void look_after_spares(
@@ -158,22 +179,14 @@ static void look_after_spares(
 {
 	if (!rt->rescuing)
 		return;
-	if (!wf_spares_join(rt))
-		memory->spares_refused = now + WF_SPARE_PAUSE_NS;
+	int error = wf_spares_join(rt);
 	uint32_t spares = wf_spares_running(rt);
 	if (s->stuck > 0)
 		memory->spares_needed = now;
-	if (rt->worker_count == 1) {
-		/* RS7 */
-		uint32_t holder = wf_load_sc32(&rt->baton);
-		if (s->waiting && holder != WF_NO_BATON &&
-			wf_load_rlx32(&rt->worker[holder].stuck)) /* rlx: the monitor's own */
-			wf_baton_move(rt);
-	} else if (s->waiting && s->stuck == s->running)
-		start_spares(rt, memory, now,
-			s->stuck); /* a burst of fibers that block meets twice as many threads each time */
-	else if (s->waiting && s->awake >= s->running && spares < s->stuck)
-		start_spares(rt, memory, now, 1);
+	if (error == 0 && now >= memory->spares_refused)
+		error = stand_in(rt, s, spares);
+	if (error != 0)
+		refused(rt, memory, now, error);
 	if (spares > s->stuck && now - memory->spares_needed >= WF_SPARE_KEEP_NS)
 		wf_spares_keep(rt, s->stuck);
 	if (s->suspects == 0 && wf_spares_gone(rt))

@@ -29,17 +29,23 @@ struct wf_thread *wf_rescue_target(struct wf_worker *w)
 	return rt->worker[start].thread;
 }
 
+void wf_send_home(struct wf_worker *w, struct wf_fiber *fiber)
+{
+	uint64_t word = wf_load_rlx64(&fiber->word);		      /* rlx: F4, it is w's */
+	wf_store_rel64(&fiber->word, wf_ticket_with(word, WF_READY)); /* IN-1 carries it */
+	wf_make_ready(w, fiber, false);
+}
+
 struct wf_fiber *wf_rescue_admit(struct wf_worker *w, struct wf_fiber *fiber)
 {
 	if (WF_LIKELY(!(fiber->flags & WF_FIBER_HOMED)) || !wf_is_spare(w))
 		return fiber;
 	fiber->home = wf_random_next(&w->random) % w->rt->worker_count;
-	wf_store_rel64(&fiber->word, wf_ticket_with(wf_load_rlx64(&fiber->word), WF_READY)); /* rlx: F4 */
-	wf_make_ready(w, fiber, false);
+	wf_send_home(w, fiber);
 	return NULL;
 }
 
-/* Room for `count` more there is in w's deque; what others unstarted there are stays where it is, for thieves. */
+/* What w's deque has no room for stays where it is, for thieves. */
 static void take_unstarted(struct wf_worker *w, struct wf_worker *stuck)
 {
 	uint64_t entry;

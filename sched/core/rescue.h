@@ -47,6 +47,8 @@ enum wf_spare_state {
 void wf_rescue(struct wf_worker *w);
 /* Where an operation goes on that w was given as WF_OP_MOVED. */
 struct wf_thread *wf_rescue_target(struct wf_worker *w);
+/* RS2: a HOMED fiber that w holds, to the inbox of the worker it belongs to. */
+void wf_send_home(struct wf_worker *w, struct wf_fiber *fiber);
 /* RS2: a fiber that w has just claimed and prepared; NULL: it was not for a spare to run. */
 struct wf_fiber *wf_rescue_admit(struct wf_worker *w, struct wf_fiber *fiber);
 
@@ -86,14 +88,14 @@ bool wf_rescue_barrier(void);
 void wf_rescue_unshare(struct wf_runtime *rt);
 /* The kernel holds back completions of a stuck worker until its thread enters it: has it do so, as weft_config.rescue says. `first`: of this stall. */
 void wf_rescue_disturb(struct wf_worker *w, bool first);
-/* RS7: its holder is stuck. */
-void wf_baton_move(struct wf_runtime *rt);
-/* One more spare runs: 0, -EAGAIN when there are enough, or why it could not start. */
+/* RS7: its holder is stuck. As wf_spare_start. */
+int wf_baton_move(struct wf_runtime *rt);
+/* One more spare runs: 0, -EBUSY when all run already, or why it could not start. */
 int wf_spare_start(struct wf_runtime *rt);
 /* Has the newest spare retire; `count`: so many may go on running. */
 void wf_spares_keep(struct wf_runtime *rt, uint32_t count);
-/* Joins those that have left. False: one could not start. */
-bool wf_spares_join(struct wf_runtime *rt);
+/* Joins those that have left. 0, or why one could not start. */
+int wf_spares_join(struct wf_runtime *rt);
 uint32_t wf_spares_running(struct wf_runtime *rt);
 bool wf_spares_gone(const struct wf_runtime *rt);
 /* The runtime ends, the monitor has ended: how many spares will come to the workers' last meeting. Then joins them. */

@@ -2,9 +2,7 @@
 /* spare.c - the life of a spare; see rescue.h */
 #include <errno.h>
 #include <stdio.h>
-#include <string.h>
 
-#include "sched/base/log.h"
 #include "sched/base/sanitize.h"
 #include "sched/base/seam.h"
 #include "sched/core/engine.h"
@@ -25,7 +23,7 @@ bool wf_spare_retires(const struct wf_worker *w)
 
 bool wf_stander_has_work(const struct wf_worker *w)
 {
-	return !wf_stands_by(w) || wf_load_sc32(&w->box) != WF_NO_FIBER ||
+	return !wf_stands_by(w) || w->unmoved || wf_load_sc32(&w->box) != WF_NO_FIBER ||
 		wf_load_scp(&w->op_box) != NULL || wf_load_scp(&w->thread->queue) != NULL ||
 		!wf_ready_empty_sc(&w->ready) || !wf_deque_empty_sc(&w->deque) ||
 		wf_load_scp(&w->next) != NULL;
@@ -37,6 +35,10 @@ static void give_away_fibers(struct wf_worker *w)
 	struct wf_fiber *fiber = w->handoff;
 	w->handoff = NULL;
 	for (; fiber != NULL || (fiber = wf_pick_own(w)) != NULL; fiber = NULL) {
+		if (fiber->flags & WF_FIBER_HOMED) { /* RS2: to its own inbox */
+			wf_send_home(w, fiber);
+			continue;
+		}
 		/* RUNNING since it was picked, as if it had given way. */
 		wf_inject(w->rt, fiber, fiber, 1);
 		wf_runtime_notify(w->rt);
@@ -55,7 +57,8 @@ static void give_away_timers(struct wf_worker *w)
 static bool move_operations(struct wf_worker *w)
 {
 	struct wf_thread *thread = w->thread;
-	if (!wf_engine_enter(w, thread))
+	w->unmoved = !wf_engine_enter(w, thread);
+	if (w->unmoved)
 		return false;
 	thread->driver->move_out(thread, WF_RESCUE_BATCH);
 	thread->driver->flush(thread);
@@ -189,6 +192,7 @@ static int start_thread(struct wf_runtime *rt, struct wf_worker *w)
 {
 	char name[32];
 	w->thread->interrupted = w->claims = 0;
+	w->unmoved = false;
 	w->held_since = wf_clock_now();
 	w->seen_cpu = -1;
 	wf_store_rlx32(&w->stuck, 0); /* rlx: the monitor's own */
@@ -202,8 +206,8 @@ static int start_thread(struct wf_runtime *rt, struct wf_worker *w)
 	return error;
 }
 
-/* A spare that may take the baton: one that runs and is not stuck, or a new one. NULL: there is none. */
-static struct wf_worker *baton_taker(struct wf_runtime *rt)
+/* A spare that may take the baton: one that runs and is not stuck, or a new one. NULL and why: there is none. */
+static struct wf_worker *baton_taker(struct wf_runtime *rt, int *error)
 {
 	for (int round = 0; round < 2; round++) {
 		for (uint32_t i = 1; i < wf_reach(rt); i++) {
@@ -212,29 +216,32 @@ static struct wf_worker *baton_taker(struct wf_runtime *rt)
 			if (state_of(w) == WF_SPARE_RUNS && !wf_load_rlx32(&w->stuck))
 				return w;
 		}
-		if (wf_spare_start(rt) != 0)
+		*error = wf_spare_start(rt);
+		if (*error != 0)
 			break;
 	}
 	return NULL;
 }
 
-void wf_baton_move(struct wf_runtime *rt)
+int wf_baton_move(struct wf_runtime *rt)
 {
 	struct wf_worker *from = &rt->worker[wf_load_sc32(&rt->baton)];
+	int error = 0;
 	struct wf_worker *to =
 		from->index != 0 && !wf_load_rlx32(&rt->worker[0].stuck) /* rlx: the monitor's own */
 		? &rt->worker[0]
-		: baton_taker(rt);
+		: baton_taker(rt, &error);
 	if (to == NULL)
-		return;
+		return error;
 	uint32_t holder = from->index;
 	if (!wf_cas_sc32(&rt->baton, &holder, WF_NO_BATON))
-		return; /* it has just passed it on */
+		return 0; /* it has just passed it on */
 	if (!wf_rescue_barrier() || wf_load_sc32(&from->after.kind) != WF_AFTER_NONE)
 		to = from; /* it is back among its queues */
 	if (to->index == 0)
 		wf_swap_sc32(&rt->baton_wanted, 0);
 	give_baton(rt, to->index);
+	return 0;
 }
 
 int wf_spare_start(struct wf_runtime *rt)
@@ -250,7 +257,7 @@ int wf_spare_start(struct wf_runtime *rt)
 		if (absent == NULL && state_of(w) == WF_SPARE_ABSENT)
 			absent = w;
 	}
-	return absent != NULL ? start_thread(rt, absent) : -EAGAIN;
+	return absent != NULL ? start_thread(rt, absent) : -EBUSY;
 }
 
 void wf_spares_keep(struct wf_runtime *rt, uint32_t count)
@@ -268,23 +275,26 @@ void wf_spares_keep(struct wf_runtime *rt, uint32_t count)
 
 static void join(struct wf_worker *w)
 {
+	uint32_t holder = w->index;
 	wf_thread_join(w->thread->pthread);
-	if (w->thread->open_error != 0)
-		wf_log(WF_LOG_WARN, "a thread to stand in for stuck workers could not start: %s",
-			strerror(-w->thread->open_error));
+	wf_store_rlx32(&w->stuck, 0); /* rlx: the monitor's own */
+	/* RS7: it had the baton, and could not start. */
+	if (wf_cas_sc32(&w->rt->baton, &holder, WF_NO_BATON))
+		give_baton(w->rt, 0);
 	wf_swap_sc32(&w->spare, WF_SPARE_ABSENT);
 }
 
-bool wf_spares_join(struct wf_runtime *rt)
+int wf_spares_join(struct wf_runtime *rt)
 {
-	bool started = true;
+	int error = 0;
 	for (uint32_t i = rt->worker_count; i < wf_reach(rt); i++) {
 		if (state_of(&rt->worker[i]) != WF_SPARE_LEFT)
 			continue;
 		join(&rt->worker[i]);
-		started = started && rt->worker[i].thread->open_error == 0;
+		if (rt->worker[i].thread->open_error != 0)
+			error = rt->worker[i].thread->open_error;
 	}
-	return started;
+	return error;
 }
 
 uint32_t wf_spares_settle(struct wf_runtime *rt)

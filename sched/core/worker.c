@@ -75,6 +75,8 @@ void wf_worker_notify_one(struct wf_runtime *rt, uint32_t worker)
 	int target = wf_idle_claim_one(&rt->idle, worker); /* ID-1.3 */
 	if (target >= 0)
 		interrupt(rt, (uint32_t)target);
+	if (wf_idle_rouse(&rt->idle, worker)) /* I4 */
+		interrupt(rt, worker);
 }
 
 void wf_op_complete(struct wf_worker *w, struct wf_op *op, int32_t result)
@@ -249,8 +251,6 @@ static int64_t sleep_limit(struct wf_worker *w, int64_t now)
 	if (w->rt->virtual_time)
 		return INT64_MAX;
 	int64_t limit = wf_timer_earliest(&w->timers);
-	if (WF_UNLIKELY(wf_is_spare(w)) && wf_spare_retires(w) && now + WF_SPARE_KEEP_NS < limit)
-		limit = now + WF_SPARE_KEEP_NS; /* what it could not give away it offers again */
 	if (!w->trimmed) {
 		if (w->idle_since == 0)
 			w->idle_since = now;
@@ -268,18 +268,37 @@ static void trim_when_idle(struct wf_worker *w, int64_t now)
 	w->trimmed = !wf_stack_trim(WF_TRIM_BATCH);
 }
 
+static void announce(struct wf_worker *w, bool stands)
+{
+	struct wf_idle *idle = &w->rt->idle;
+	if (stands)
+		wf_idle_stand(idle, w->index); /* I4 */
+	else
+		wf_idle_announce(idle, w->index, w->searching); /* ID-1.4, ID-1.5 */
+	w->searching = false;
+}
+
+static void withdraw(struct wf_worker *w, bool stands)
+{
+	struct wf_idle *idle = &w->rt->idle;
+	if (stands ? wf_idle_rouse(idle, w->index) : wf_idle_withdraw(idle, w->index))
+		return;
+	w->searching = !stands; /* I2: a waker counts on this worker */
+	w->claims++;
+}
+
 /* Nothing to run: announce, look again, sleep. Returns when there may be something. */
 static void sleep_in_ring(struct wf_worker *w)
 {
 	struct wf_runtime *rt = w->rt;
 	stop_searching(w, false);
-	wf_idle_announce(&rt->idle, w->index, w->searching); /* ID-1.4, ID-1.5 */
-	w->searching = false;
+	bool stands = wf_stands_by(w);
+	announce(w, stands);
 	if (wf_load_sc32(&rt->stopping) && wf_runtime_quiet(rt)) {
 		wf_add_sc32(&rt->ended, 1);
 		wf_futex_wake(&rt->ended, UINT32_MAX);
 	}
-	bool awake = (wf_stands_by(w) ? wf_stander_has_work(w) : wf_work_visible(w)) ||
+	bool awake = (stands ? wf_stander_has_work(w) : wf_work_visible(w)) ||
 		wf_load_sc32(&rt->leaving) != 0; /* ID-1.6 */
 	if (!awake && rt->virtual_time)
 		awake = advance_virtual_time(rt, w);
@@ -293,10 +312,7 @@ static void sleep_in_ring(struct wf_worker *w)
 		w->short_sleep = woke - now < WF_SEARCH_NS;
 		trim_when_idle(w, woke);
 	}
-	if (!wf_idle_withdraw(&rt->idle, w->index)) {
-		w->searching = true; /* I2: a waker counts on this worker */
-		w->claims++;
-	}
+	withdraw(w, stands);
 	wf_monitor_poke(rt);
 }
 

@@ -109,7 +109,8 @@ struct wf_worker {
 	uint64_t random;
 	uint64_t old_top; /* what stood at the deque's top at old_since */
 	int64_t old_since;
-	uint64_t claims;			    /* RS6 of rescue.h */
+	uint64_t claims; /* RS6 of rescue.h */
+	bool unmoved; /* a rescuer was at its engine: what is in flight is still to be moved out */
 	struct wf_fiber *pinned_head, *pinned_tail; /* taken out of the inbox */
 	uint32_t cache_head;			    /* free control blocks, linked by next */
 	uint32_t cache_count;

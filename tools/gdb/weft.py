@@ -601,6 +601,7 @@ out of date), PINNED those that must run here, TIMERS the armed ones, OPS operat
         ready += as_int(worker["handoff"]) != 0
         new = as_int(worker["deque"]["bottom"]) - as_int(worker["deque"]["top"])
         sleepers = as_int(runtime["idle"]["sleepers"][index // 64])
+        sleepers |= as_int(runtime["idle"]["standers"][index // 64])
         current = as_int(worker["current"])
         if current:
             fiber = program.fibers.get(program.index_of(current))

@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: MIT */
+/* standing_test.cc - threads that run no fibers: spares that are on their way out, and the only worker while another has its baton
+ *
+ * Law  a pinned fiber that is handed over while its worker stands by still runs on its worker's thread.
+ * Law  a thread that cannot leave yet, for an operation in its ring, is not woken for work.
+ * Law  where nobody can stand in the stall is a stall, and everything goes on afterwards.
+ */
+#include "tests/stuck/support.h"
+
+#include <sys/resource.h>
+
+using namespace stuck;
+
+namespace
+{
+
+constexpr int64_t STALL = 80 * WEFT_MS;
+
+void nap(int64_t duration = STALL)
+{
+	struct timespec time = {0, duration};
+	EXPECT_EQ(0, syscall(SYS_nanosleep, &time, nullptr)) << strerror(errno);
+}
+
+int thread_id()
+{
+	return static_cast<int>(syscall(SYS_gettid));
+}
+
+class Standing : public testing::TestWithParam<Machine>
+{
+};
+
+std::string name_of(const testing::TestParamInfo<Machine> &info)
+{
+	return machine_name(info.param);
+}
+
+/* As support::eventually, but without a stall of its own. */
+bool soon(const std::function<bool()> &condition)
+{
+	for (int i = 0; i < 2000 && !condition(); i++)
+		EXPECT_EQ(0, weft_sleep(10 * WEFT_MS));
+	return condition();
+}
+
+/* Sleeps for a millisecond again and again, so that somebody has to stand in. */
+class Beat
+{
+public:
+	Beat()
+		: fiber_(spawn([this] {
+			  for (; !stop_; beats++)
+				  EXPECT_EQ(0, weft_sleep(WEFT_MS));
+		  }))
+	{
+	}
+	void end()
+	{
+		stop_ = true;
+		support::join(fiber_);
+	}
+	std::atomic<int> beats{0};
+
+private:
+	std::atomic<bool> stop_{false};
+	weft_fiber *fiber_;
+};
+
+} // namespace
+
+TEST_P(Standing, APinnedChildOfWhoComesBackStaysHere)
+{
+	static constexpr int ROUNDS = sanitized ? 20 : 60;
+	Runtime runtime(GetParam());
+	runtime.run([] {
+		Beat beat;
+		std::atomic<bool> stop{false};
+		weft_attr pinned{"pinned", 0, WEFT_PINNED};
+		/* Keeps the thread that stands in looking for what to run next. */
+		weft_fiber *busy = spawn([&stop] {
+			while (!stop)
+				weft_yield();
+		});
+		weft_fiber *hog = spawn(
+			[&pinned] {
+				for (int round = 0; round < ROUNDS; round++) {
+					int here = thread_id();
+					nap(15 * WEFT_MS);
+					/* The first call after the stall: it takes the child at once, and its worker stands by. */
+					weft_fiber *child = spawn(
+						[here] {
+							int first = thread_id();
+							weft_yield();
+							EXPECT_EQ(first, thread_id());
+							return first == here;
+						},
+						pinned);
+					EXPECT_EQ(1, support::join(child));
+				}
+			},
+			pinned);
+		support::join(hog);
+		EXPECT_GT(beat.beats, ROUNDS) << "somebody stood in";
+		stop = true;
+		support::join(busy);
+		beat.end();
+	});
+	runtime.stop();
+}
+
+INSTANTIATE_TEST_SUITE_P(One, Standing, testing::ValuesIn(machines({1})), name_of);
+
+class Lingering : public testing::TestWithParam<Machine>
+{
+};
+
+/* A listener whose queue is full: who connects waits. */
+class Deaf
+{
+public:
+	Deaf()
+	{
+		socklen_t size = sizeof(address_);
+		address_.sin_family = AF_INET;
+		address_.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+		listener_ = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		EXPECT_EQ(0, bind(listener_, generic(), size));
+		EXPECT_EQ(0, listen(listener_, 0));
+		EXPECT_EQ(0, getsockname(listener_, generic(), &size));
+		for (int &caller : callers_) {
+			caller = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+			connect(caller, generic(), size);
+		}
+	}
+	Deaf(const Deaf &) = delete;
+	Deaf &operator=(const Deaf &) = delete;
+	~Deaf()
+	{
+		close(listener_);
+		for (int caller : callers_)
+			close(caller);
+	}
+	/* On a fiber. */
+	int call()
+	{
+		int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		int error = weft_connect(fd, generic(), sizeof(address_));
+		EXPECT_EQ(0, weft_close(fd));
+		return error;
+	}
+
+private:
+	sockaddr *generic()
+	{
+		return reinterpret_cast<sockaddr *>(&address_);
+	}
+	sockaddr_in address_ = {};
+	int listener_ = -1;
+	int callers_[4] = {-1, -1, -1, -1};
+};
+
+TEST_P(Lingering, NobodyWakesThemForWork)
+{
+	constexpr int CALLERS = 8;
+	Runtime runtime(GetParam());
+	runtime.run([] {
+		long before = thread_count();
+		Deaf deaf;
+		std::vector<weft_fiber *> hogs, callers, busy;
+		for (unsigned i = 0; i < weft_workers() - 1; i++)
+			hogs.push_back(spawn([] { nap(); }));
+		/* They run beside the hogs and this fiber's own stall: on threads that stand in. */
+		for (int i = 0; i < CALLERS; i++)
+			callers.push_back(spawn([&deaf] { return deaf.call(); }));
+		nap();
+		for (weft_fiber *hog : hogs)
+			support::join(hog);
+		weft_sleep(200 * WEFT_MS); /* the threads are told to leave, and cannot */
+		EXPECT_GT(thread_count(), before) << "a connect that waits keeps its thread";
+		weft_stats from, to;
+		std::atomic<bool> stop{false};
+		EXPECT_LT(0, weft_stats_get(nullptr, &from, nullptr, 0));
+		for (unsigned i = 0; i < 2 * weft_workers(); i++)
+			busy.push_back(spawn([&stop] {
+				while (!stop)
+					weft_yield();
+			}));
+		weft_sleep(100 * WEFT_MS);
+		stop = true;
+		EXPECT_LT(0, weft_stats_get(nullptr, &to, nullptr, 0));
+		/* Each wake-up for nothing would be a sleep more: thousands in that time. */
+		EXPECT_LT(to.total.sleeps - from.total.sleeps, 200u);
+		for (weft_fiber *each : busy)
+			support::join(each);
+		for (weft_fiber *caller : callers) {
+			EXPECT_EQ(0, weft_cancel(caller));
+			EXPECT_EQ(-ECANCELED, support::join(caller));
+		}
+		EXPECT_TRUE(soon([before] { return thread_count() <= before; })) << "then they leave";
+	});
+	runtime.stop();
+}
+
+static std::vector<Machine> with_rings(std::vector<unsigned> workers)
+{
+	std::vector<Machine> all;
+	for (const Machine &machine : machines(workers))
+		if (machine.engine == WEFT_ENGINE_URING)
+			all.push_back(machine);
+	return all;
+}
+
+INSTANTIATE_TEST_SUITE_P(Some, Lingering, testing::ValuesIn(with_rings({2, 4})), name_of);
+GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(Lingering);
+
+/* No descriptor is left for an engine of its own. */
+TEST_P(Standing, WhereNobodyCanEverythingGoesOnAfterwards)
+{
+	struct rlimit all, none;
+	ASSERT_EQ(0, getrlimit(RLIMIT_NOFILE, &all));
+	Runtime runtime(GetParam());
+	runtime.run([&] {
+		Beat beat;
+		weft_sleep(5 * WEFT_MS);
+		none = {3, all.rlim_max};
+		EXPECT_EQ(0, setrlimit(RLIMIT_NOFILE, &none));
+		for (int round = 0; round < 3; round++) {
+			int beats = beat.beats;
+			nap();
+			EXPECT_TRUE(soon([&] { return beat.beats > beats + 5; }))
+				<< "after stall " << round;
+		}
+		EXPECT_EQ(0, setrlimit(RLIMIT_NOFILE, &all));
+		weft_sleep(1200 * WEFT_MS); /* so long it is not tried again */
+		int beats = beat.beats;
+		nap();
+		EXPECT_GT(beat.beats, beats + 5) << "now somebody can";
+		beat.end();
+	});
+	runtime.stop();
+}
