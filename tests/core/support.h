@@ -19,6 +19,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <sys/syscall.h>
 #include <type_traits>
 #include <unistd.h>
 
@@ -56,6 +57,13 @@ constexpr bool tsan = true;
 constexpr bool tsan = false;
 #endif
 constexpr bool sanitized = asan || tsan;
+
+/* Does the kernel refuse io_uring here? */
+inline bool ring_refused()
+{
+	syscall(SYS_io_uring_setup, 1, nullptr); /* EFAULT where it is allowed */
+	return errno == EPERM || errno == ENOSYS;
+}
 
 /* ThreadSanitizer knows 8,128 contexts; LeakSanitizer reads every stack, eight times as large as usual. */
 constexpr long fibers_max = tsan ? 3000 : asan ? 1500 : 1000000000;

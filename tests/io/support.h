@@ -39,6 +39,8 @@
 
 #include <weft/weft.h>
 
+#include "tests/core/support.h"
+
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define WF_TEST_SANITIZED 1
 #elif defined(__has_feature)
@@ -52,6 +54,7 @@
 
 namespace io_test
 {
+using support::ring_refused;
 
 /* How often: a loop that takes a second as shipped takes ten under a sanitizer. */
 constexpr int rounds(int shipped, int sanitized)
@@ -66,12 +69,6 @@ struct Setup {
 	unsigned ring;
 	unsigned workers;
 };
-
-inline bool ring_refused()
-{
-	syscall(SYS_io_uring_setup, 1, nullptr); /* EFAULT where it is allowed */
-	return errno == EPERM || errno == ENOSYS;
-}
 
 /* Do runtimes that do not ask for an engine get epoll? Asked for in the environment, or io_uring is refused here. */
 inline bool on_epoll()
@@ -392,8 +389,9 @@ public:
 		low.rlim_cur = 400;
 		setrlimit(RLIMIT_NOFILE, &low);
 		int fd;
-		while ((fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0)) >= 0)
-			taken_.push_back(fd);
+		for (int round = 0; round < 5; round++, usleep(500)) /* weft's monitor may have one for a moment */
+			while ((fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0)) >= 0)
+				taken_.push_back(fd);
 		for (; left > 0; left--) {
 			close(taken_.back());
 			taken_.pop_back();

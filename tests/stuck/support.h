@@ -29,6 +29,7 @@
 namespace stuck
 {
 using support::eventually;
+using support::ring_refused;
 using support::sanitized;
 using support::spawn;
 using support::thread_count;
@@ -38,12 +39,6 @@ struct Machine {
 	unsigned engine;
 	unsigned workers;
 };
-
-inline bool ring_refused()
-{
-	syscall(SYS_io_uring_setup, 1, nullptr); /* EFAULT where it is allowed */
-	return errno == EPERM || errno == ENOSYS;
-}
 
 inline std::vector<Machine> machines(std::vector<unsigned> workers)
 {
