@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "sched/base/log.h"
+#include "sched/base/peek.h"
 #include "sched/base/seam.h"
 #include "sched/base/symbol.h"
 #include "sched/core/engine.h"
@@ -30,14 +31,20 @@ static bool first_time(struct wf_runtime *rt, uint64_t id, int64_t now)
 	return true;
 }
 
-/* The fiber at whose run the worker was seen to stand still; its name and site are read while it holds on. */
-static void describe(struct wf_worker *w, char *who, size_t size)
+/* The fiber that the worker runs. It may end meanwhile: its frame is looked at as what may be anything (peek.h). */
+static void describe(const struct wf_fiber *fiber, char *who, size_t size)
 {
-	struct wf_fiber *fiber = wf_worker_current(w);
-	if (fiber == NULL)
+	char name[WF_NAME_BYTES] = "";
+	if (fiber == NULL) {
 		snprintf(who, size, "its scheduler");
-	else
-		wf_fiber_describe(fiber, who, size);
+		return;
+	}
+	const struct wf_frame *frame = *(struct wf_frame *const volatile *)&fiber->frame;
+	if (frame == NULL || !wf_peek(frame->name, name, sizeof(name)))
+		name[0] = '\0';
+	name[sizeof(name) - 1] = '\0';
+	snprintf(who, size, "fiber=%llu \"%s\"",
+		(unsigned long long)weft_id(wf_fiber_handle(fiber)), name);
 }
 
 /* LR3: on a thread of its own. */
@@ -69,7 +76,7 @@ static void start_report(struct wf_worker *w, int64_t now, bool answered)
 	struct wf_runtime *rt = w->rt;
 	struct wf_long_report *report = &rt->long_report;
 	const struct wf_fiber *fiber = wf_worker_current(w);
-	describe(w, report->who, sizeof(report->who));
+	describe(fiber, report->who, sizeof(report->who));
 	report->site = fiber != NULL ? fiber->site : NULL;
 	report->worker = w->index % rt->worker_count;
 	report->held = now - w->held_since;

@@ -69,15 +69,7 @@ static bool move_operations(struct wf_worker *w)
 
 static void empty_boxes(struct wf_worker *w, struct wf_worker *target)
 {
-	uint32_t index = wf_swap_sc32(&target->box, WF_NO_FIBER); /* IN-1 */
-	while (index != WF_NO_FIBER) {
-		struct wf_fiber *fiber = wf_fiber_at(index);
-		index = fiber->box_next;
-		wf_swap_sc32(&fiber->boxed, 0);
-		uint64_t life = wf_load_sc64(&fiber->life);
-		if ((life & WF_LIFE_LIVE) && (life & WF_LIFE_INTERRUPTS))
-			wf_interrupt(w, fiber, wf_fiber_generation(life));
-	}
+	wf_answer_requests(w, target);
 	struct wf_detached *detached = wf_swap_scp(&target->op_box, NULL); /* OB-1 */
 	while (detached != NULL) {
 		struct wf_detached *next = detached->box_next;

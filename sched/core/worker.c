@@ -103,11 +103,8 @@ void wf_op_complete(struct wf_worker *w, struct wf_op *op, int32_t result)
 	wf_make_ready(w, fiber, true);
 }
 
-/* Cancel requests of other threads for operations on this thread's engine. */
-void wf_drain_box(struct wf_worker *w, struct wf_worker *box)
+void wf_answer_requests(struct wf_worker *w, struct wf_worker *box)
 {
-	if (WF_UNLIKELY(wf_load_acqp(&box->op_box) != NULL))
-		wf_detached_drain_box(w, box);
 	if (wf_load_acq32(&box->box) == WF_NO_FIBER)
 		return;
 	uint32_t index = wf_swap_sc32(&box->box, WF_NO_FIBER); /* IN-1 */
@@ -119,9 +116,17 @@ void wf_drain_box(struct wf_worker *w, struct wf_worker *box)
 		uint64_t life = wf_load_sc64(&fiber->life);
 		/* Whoever the block holds now: if an interrupt is in force and it is parked in an operation, it must go; passes on to another
 		 * thread's box when the operation is there. */
-		if ((life & WF_LIFE_LIVE) && (life & WF_LIFE_INTERRUPTS) && fiber->rt == w->rt)
+		if ((life & WF_LIFE_LIVE) && (life & WF_LIFE_INTERRUPTS) && fiber->rt == box->rt)
 			wf_interrupt(w, fiber, wf_fiber_generation(life));
 	}
+}
+
+/* Cancel requests of other threads for operations on this thread's engine. */
+void wf_drain_box(struct wf_worker *w, struct wf_worker *box)
+{
+	if (WF_UNLIKELY(wf_load_acqp(&box->op_box) != NULL))
+		wf_detached_drain_box(w, box);
+	wf_answer_requests(w, box);
 }
 
 static uint64_t queued(const struct wf_worker *w)

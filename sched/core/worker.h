@@ -314,6 +314,8 @@ void wf_detached_drain_box(struct wf_worker *w, struct wf_worker *box);
 /* worker.c */
 /* Cancel requests of other threads to the worker `box`: w itself, or one that w rescues and whose engine it has entered. */
 void wf_drain_box(struct wf_worker *w, struct wf_worker *box);
+/* Of those, the ones for fibers. They are passed on where the operation is by now; w NULL: a thread that is no worker. */
+void wf_answer_requests(struct wf_worker *w, struct wf_worker *box);
 void wf_worker_loop(struct wf_worker *w);
 /* After publishing shared work: ID-1.2, ID-1.3. A lone entry's wake may be skipped when such wakes were fruitless; monitor.c looks after
  * it then. */
