@@ -7,6 +7,7 @@
  *          VW2 what was copied counts only if the life word's generation is the same after as before; what a wait is about, only if the
  *             ticket word is: a fiber that is parked by the same ticket has not run in between.
  *          VW3 no locks, no allocation, at most 1 KiB of stack; errno is left alone. Any thread, also one that others have stopped in the middle of something.
+ *          VW4 the runtime's own words are read while it is held (wf_runtime_hold): its fiber may be gone, and another runtime stand in its place.
  * Order    TK-1 of ticket.h: PARKED -> the load of the word before the copy.
  * Tests    tests/obs/view_test.cc
  */

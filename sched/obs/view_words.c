@@ -109,10 +109,16 @@ static void add_time(struct text *text, weft_ns duration)
 			duration, text->buffer + text->used, text->size - text->used);
 }
 
-static int64_t now_of(const struct wf_runtime *rt)
+/* VW4 */
+static int64_t now_of(const struct wf_runtime *of)
 {
-	return rt->virtual_time ? (int64_t)wf_load_rlx64(&rt->virtual_now)
-				: wf_clock_now(); /* rlx: for a message */
+	struct wf_runtime *rt = wf_runtime_hold(of->slot);
+	int64_t now = rt != NULL && rt->virtual_time
+		? (int64_t)wf_load_rlx64(&rt->virtual_now) /* rlx: for a message */
+		: wf_clock_now();
+	if (rt != NULL)
+		wf_runtime_let(rt);
+	return now;
 }
 
 /* Locks. */
