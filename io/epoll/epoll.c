@@ -32,6 +32,7 @@
 
 #include "io/epoll/try.h"
 #include "sched/base/alloc.h"
+#include "sched/base/own_fd.h"
 #include "sched/base/sanitize.h"
 #include "sched/base/seam.h"
 #include "sched/core/worker.h"
@@ -108,11 +109,9 @@ static int epoll_open(struct wf_thread *thread, const weft_config *config)
 	if (p == NULL)
 		return -ENOMEM;
 	p->resting = NOBODY;
-	p->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	int error = p->epoll_fd < 0 ? -errno : 0;
-	p->event_fd = error == 0 ? eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) : -1;
-	if (error == 0 && p->event_fd < 0)
-		error = -errno;
+	p->epoll_fd = wf_own_epoll();
+	p->event_fd = p->epoll_fd >= 0 ? wf_own_eventfd(EFD_NONBLOCK) : p->epoll_fd;
+	int error = p->event_fd < 0 ? p->event_fd : 0;
 	struct epoll_event event = {.events = EPOLLIN, .data.fd = p->event_fd};
 	if (error == 0 && epoll_ctl(p->epoll_fd, EPOLL_CTL_ADD, p->event_fd, &event) != 0)
 		error = -errno;
@@ -122,9 +121,9 @@ static int epoll_open(struct wf_thread *thread, const weft_config *config)
 		return 0;
 	}
 	if (p->event_fd >= 0)
-		close(p->event_fd);
+		wf_own_close(p->event_fd);
 	if (p->epoll_fd >= 0)
-		close(p->epoll_fd);
+		wf_own_close(p->epoll_fd);
 	wf_free_lines(p, sizeof(*p));
 	return error;
 }
@@ -383,7 +382,8 @@ static void handle(struct wf_thread *thread, struct poller *p, const struct epol
 	int fd = event->data.fd;
 	if (fd == p->event_fd) {
 		uint64_t value;
-		if (read(fd, &value, sizeof(value)) == (ssize_t)sizeof(value)) /* else it was answered before */
+		if (syscall(SYS_read, fd, &value, sizeof(value)) ==
+			(long)sizeof(value)) /* else it was answered before */
 			thread->interrupted += value;
 		return;
 	}
@@ -535,8 +535,8 @@ static void epoll_close(struct wf_thread *thread)
 {
 	struct poller *p = thread->engine;
 	WF_CHECK(p->queue.first == NULL && p->waiting == 0);
-	close(p->event_fd);
-	close(p->epoll_fd);
+	wf_own_close(p->event_fd);
+	wf_own_close(p->epoll_fd);
 	wf_free(p->watched, p->watched_size * sizeof(*p->watched));
 	wf_free_lines(p, sizeof(*p));
 	thread->engine = NULL;

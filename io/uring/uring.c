@@ -23,7 +23,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -32,6 +31,7 @@
 #include "io/uring/prepare.h"
 #include "sched/base/alloc.h"
 #include "sched/base/log.h"
+#include "sched/base/own_fd.h"
 #include "sched/base/sanitize.h"
 #include "sched/base/seam.h"
 #include "sched/core/rescue.h"
@@ -187,13 +187,13 @@ static int uring_open(struct wf_thread *thread, const weft_config *config)
 	u->mode = modes[mode].name;
 	u->defer = modes[mode].config_flag == WEFT_RING_DEFER;
 	u->poll_first = modes[mode].poll_first;
-	u->event_fd = eventfd(0, EFD_CLOEXEC);
-	int error = u->event_fd < 0 ? -errno : 0;
+	u->event_fd = wf_own_eventfd(0);
+	int error = u->event_fd < 0 ? u->event_fd : 0;
 	if (error == 0 && !grow_slots(u))
 		error = -ENOMEM;
 	if (error != 0) {
 		if (u->event_fd >= 0)
-			close(u->event_fd);
+			wf_own_close(u->event_fd);
 		io_uring_queue_exit(&u->ring);
 		wf_free_lines(u, sizeof(*u));
 		return error;
@@ -551,7 +551,7 @@ static void uring_close(struct wf_thread *thread)
 	}
 	wf_uring_lend_end(&u->lend, &u->ring);
 	io_uring_queue_exit(&u->ring);
-	close(u->event_fd);
+	wf_own_close(u->event_fd);
 	wf_free(u->slot, u->slots * sizeof(*u->slot));
 	wf_free_lines(u, sizeof(*u));
 	thread->engine = NULL;

@@ -4,7 +4,6 @@
  * The affinity mask bounds the number of threads that can run at once; a cgroup quota (v2 cpu.max, v1
  * cpu.cfs_quota_us) bounds their sum. The quota of every ancestor counts, so the walk goes up to the mount's root.
  */
-#include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +11,7 @@
 #include <unistd.h>
 
 #include "sched/base/alloc.h"
+#include "sched/base/own_fd.h"
 #include "sched/base/seam.h"
 
 #define FOLDER_BYTES 512 /* longer paths of cgroups are taken for unlimited */
@@ -37,19 +37,6 @@ static unsigned affinity_count(void)
 	return online > 0 ? (unsigned)online : 1;
 }
 
-static bool read_text(const char *path, char *buffer, size_t size)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return false;
-	ssize_t n = read(fd, buffer, size - 1);
-	close(fd);
-	if (n < 0)
-		return false;
-	buffer[n] = '\0';
-	return true;
-}
-
 static unsigned round_up(long long quota, long long period, unsigned best)
 {
 	if (quota <= 0 || period <= 0)
@@ -62,7 +49,7 @@ static bool read_number(const char *folder, const char *file, char *text, size_t
 {
 	char path[FOLDER_BYTES + 32];
 	int n = snprintf(path, sizeof(path), "%s/%s", folder, file);
-	return n > 0 && (size_t)n < sizeof(path) && read_text(path, text, size);
+	return n > 0 && (size_t)n < sizeof(path) && wf_own_text(path, text, size) >= 0;
 }
 
 /* The quota in one cgroup folder, in whole CPUs, or best when there is none. */
@@ -124,7 +111,7 @@ unsigned wf_cpu_count(void)
 {
 	unsigned best = affinity_count();
 	char *text = wf_alloc(TABLE_BYTES);
-	if (text != NULL && read_text("/proc/self/cgroup", text, TABLE_BYTES)) {
+	if (text != NULL && wf_own_text("/proc/self/cgroup", text, TABLE_BYTES) >= 0) {
 		char *save = NULL;
 		for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
 			best = line_quota(line, best);

@@ -3,31 +3,24 @@
 #include "sched/base/peek.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdint.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "sched/base/own_fd.h"
 #include "sched/base/sanitize.h"
 
 WF_OWNER_CODE_BEGIN
 
 static bool from_file(const void *address, void *buffer, size_t size)
 {
-	long fd = syscall(SYS_openat, AT_FDCWD, "/proc/thread-self/mem", O_RDONLY | O_CLOEXEC);
+	int fd = wf_own_open("/proc/thread-self/mem", 0);
 	if (fd < 0)
 		return false;
-	size_t have = 0;
-	while (have < size) {
-		long n = syscall(SYS_pread64, fd, (char *)buffer + have, size - have,
-			(uintptr_t)address + have);
-		if (n <= 0)
-			break;
-		have += (size_t)n;
-	}
-	syscall(SYS_close, fd);
-	return have == size;
+	ssize_t n = wf_own_pread(fd, buffer, size, (off_t)(uintptr_t)address);
+	wf_own_close(fd);
+	return n >= 0 && (size_t)n == size;
 }
 
 bool wf_peek(const void *address, void *buffer, size_t size)

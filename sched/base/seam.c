@@ -3,7 +3,6 @@
 #include "sched/base/seam.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/futex.h>
 #include <signal.h>
 #include <stdio.h>
@@ -15,6 +14,7 @@
 
 #include "sched/base/alloc.h"
 #include "sched/base/check.h"
+#include "sched/base/own_fd.h"
 
 WF_OWNER_CODE_BEGIN
 
@@ -173,14 +173,8 @@ int64_t wf_thread_cpu(int thread)
 char wf_thread_state(int thread)
 {
 	char path[48], text[128];
-	int before = errno;
 	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", thread);
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd >= 0 ? read(fd, text, sizeof(text) - 1) : -1;
-	if (fd >= 0)
-		close(fd);
-	errno = before;
-	text[n > 0 ? n : 0] = '\0';
+	wf_own_text(path, text, sizeof(text));
 	const char *end = strrchr(text, ')'); /* of the name, which may hold anything */
 	return end != NULL && end[1] == ' ' ? end[2] : '\0';
 }

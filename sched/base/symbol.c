@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "sched/base/atomic.h"
+#include "sched/base/own_fd.h"
 #include "sched/base/peek.h"
 #include "sched/base/seam.h"
 
@@ -50,16 +51,8 @@ static wf_a32 patience = {PATIENCES};
 
 static bool read_file(int fd, uint64_t at, void *buffer, uint64_t size)
 {
-	uint64_t have = 0;
-	while (have < size) {
-		long n = syscall(SYS_pread64, fd, (char *)buffer + have, size - have, at + have);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return false;
-		have += (uint64_t)n;
-	}
-	return true;
+	ssize_t n = wf_own_pread(fd, buffer, size, (off_t)at);
+	return n >= 0 && (uint64_t)n == size;
 }
 
 /* Memory of its own, filled from the file; one byte more, 0. */
@@ -272,12 +265,11 @@ static const struct module *find_or_load(const struct module *wanted)
 	if (known == NULL && free < MODULES) {
 		struct module *module = &storage[free];
 		*module = *wanted;
-		int fd = (int)syscall(SYS_openat, AT_FDCWD,
-			module->is_program ? "/proc/self/exe" : module->path,
-			O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+		int fd = wf_own_open(module->is_program ? "/proc/self/exe" : module->path,
+			O_NOCTTY | O_NONBLOCK);
 		if (fd >= 0) {
 			load(fd, module);
-			syscall(SYS_close, fd);
+			wf_own_close(fd);
 		}
 		wf_store_relp(&modules[free], module); /* SY-1 */
 		known = module;

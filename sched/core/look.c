@@ -4,7 +4,6 @@
 
 #include <dlfcn.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "sched/base/own_fd.h"
 #include "sched/base/peek.h"
 #include "sched/base/seam.h"
 #include "sched/base/unwind.h"
@@ -93,11 +93,12 @@ void wf_look_thread_init(struct wf_thread *thread)
 	sigset_t set;
 	wf_store_rlx32(&thread->look_state, IDLE); /* rlx: nobody asks yet */
 	thread->has_timer = false;
-	if (look_signal == 0)
-		return;
-	sigemptyset(&set);
-	sigaddset(&set, look_signal);
-	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+	if (look_signal != 0) {
+		sigemptyset(&set);
+		sigaddset(&set, look_signal);
+		pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+	}
+	wf_store_rel32(&thread->tid, (uint32_t)wf_thread_id()); /* LO-2 */
 }
 
 void wf_look_thread_end(struct wf_thread *thread)
@@ -130,13 +131,8 @@ static bool read_call(int tid, int *call, uintptr_t *sp, uintptr_t *pc)
 {
 	char path[48], text[256];
 	snprintf(path, sizeof(path), "/proc/self/task/%d/syscall", tid);
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd >= 0 ? read(fd, text, sizeof(text) - 1) : -1;
-	if (fd >= 0)
-		close(fd);
-	if (n <= 0)
+	if (wf_own_text(path, text, sizeof(text)) <= 0)
 		return false;
-	text[n] = '\0';
 	if (sscanf(text, "%d %*x %*x %*x %*x %*x %*x %lx %lx", call, sp, pc) == 3)
 		return true;
 	*call = WF_LOOK_COMPUTES; /* it sleeps, but in no call: for its memory */
@@ -207,7 +203,7 @@ static void answer_asleep(struct wf_thread *thread, int call, uintptr_t sp, uint
 
 static bool ask_locked(struct wf_thread *thread)
 {
-	int tid = (int)wf_load_acq32(&thread->tid), call;
+	int tid = (int)wf_load_acq32(&thread->tid), call; /* LO-2 */
 	uintptr_t sp, pc;
 	uint32_t idle = IDLE;
 	if (tid == 0 || !wf_cas_acq_rel32(&thread->look_state, &idle, ASKED)) /* LO-1 */

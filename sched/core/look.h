@@ -10,6 +10,7 @@
  *          LK3 the signal is the highest real-time one that the program has left at its default when the first runtime starts. Only
  *             workers' threads take it.
  * Order    LO-1 state: ASKED (release) -> the handler (acquire) -> ANSWERED (release) -> the asker (acquire): carries the answer.
+ *          LO-2 tid: 0 until the thread has made its part ready (release), and from when it takes that back: who asks (acquire) has look_lock.
  * Tests    tests/stuck, tests/obs/dump_test.cc
  */
 #ifndef WF_SCHED_CORE_LOOK_H
@@ -24,7 +25,7 @@
 /* First runtime, last runtime. */
 void wf_look_install(void);
 void wf_look_remove(void);
-/* On the thread itself. */
+/* On the thread itself: between the two it can be asked, and has its number in thread->tid. */
 void wf_look_thread_init(struct wf_thread *thread);
 void wf_look_thread_end(struct wf_thread *thread);
 

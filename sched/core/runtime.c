@@ -169,7 +169,6 @@ void wf_thread_open(struct wf_thread *thread)
 	wf_set_self(w);
 	w->errno_address = wf_errno_address();
 	thread->tsan = wf_tsan_self();
-	wf_store_rel32(&thread->tid, (uint32_t)wf_thread_id());
 	wf_look_thread_init(thread);
 	find_own_stack(thread);
 	thread->open_error = wf_overflow_thread_init(thread);

@@ -153,6 +153,7 @@ static void *spare_thread(void *arg)
 	struct wf_worker *w = thread->worker;
 	uint32_t runs = WF_SPARE_RUNS;
 	wf_thread_open(thread);
+	wf_tsan_release(&thread->tsan); /* for the fibers that it runs: switch.c */
 	if (thread->open_error == 0)
 		wf_worker_loop(w);
 	else

@@ -46,6 +46,18 @@ static void *tsan_context(const struct wf_fiber *fiber)
 #endif
 }
 
+/* What a worker's thread has made for itself was there before any fiber. What a spare's has was not, and TSan does not know that a fiber is on
+ * that thread now. */
+WF_ACROSS_CONTEXTS static void tsan_switch(struct wf_worker *w, void *context)
+{
+	bool spare = w->index >= w->rt->worker_count; /* wf_is_spare() is instrumented */
+	if (spare)
+		wf_tsan_release(w); /* as an ended fiber does: the thread's end frees what this one has used */
+	wf_tsan_switch(context);
+	if (spare)
+		wf_tsan_acquire(&w->thread->tsan);
+}
+
 /* Tells ASan where the next stack lies. `keep`: where this one's fake stack is kept, NULL when it ends. */
 WF_ACROSS_CONTEXTS static void announce_stack(struct wf_worker *w, struct wf_fiber *to, void **keep)
 {
@@ -57,7 +69,7 @@ WF_ACROSS_CONTEXTS static void announce_stack(struct wf_worker *w, struct wf_fib
 #else
 	(void)keep;
 #endif
-	wf_tsan_switch(to != NULL ? tsan_context(to) : w->thread->tsan);
+	tsan_switch(w, to != NULL ? tsan_context(to) : w->thread->tsan);
 }
 
 /* Before any switch to `to` (NULL: the scheduler): it becomes current. */

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "sched/base/log.h"
+#include "sched/base/own_fd.h"
 #include "sched/base/seam.h"
 #include "sched/obs/deadlock.h"
 
@@ -175,14 +176,9 @@ static bool find_cycle(struct wf_runtime *rt, struct wf_cycle *cycle)
 /* The kernel's own for io_uring stand in the process's list too. */
 static bool is_kernel_thread(const char *id)
 {
-	char path[64], name[8] = "";
+	char path[64], name[8];
 	snprintf(path, sizeof(path), "/proc/self/task/%s/comm", id);
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return false;
-	ssize_t n = read(fd, name, sizeof(name) - 1);
-	close(fd);
-	return n > 0 && strncmp(name, "iou-", 4) == 0;
+	return wf_own_text(path, name, sizeof(name)) > 0 && strncmp(name, "iou-", 4) == 0;
 }
 
 struct entry {
@@ -198,7 +194,7 @@ __attribute__((noinline)) static int64_t count_threads(void)
 {
 	int64_t count = 0;
 	_Alignas(struct entry) char list[1024];
-	int fd = open("/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int fd = wf_own_open("/proc/self/task", O_DIRECTORY);
 	if (fd < 0)
 		return -1;
 	long bytes;
@@ -210,7 +206,7 @@ __attribute__((noinline)) static int64_t count_threads(void)
 				count++;
 		}
 	}
-	close(fd);
+	wf_own_close(fd);
 	return bytes < 0 ? -1 : count;
 }
 

@@ -181,7 +181,7 @@ TEST_P(EndDeathTest, ExitOnAFiberRunsTheExitFunctionsOnce)
 {
 	testing::FLAGS_gtest_death_test_style = "threadsafe";
 	/* ThreadSanitizer sleeps in exit: that is a long run, and its line would stand beside "[bye]". */
-	weft_config quiet = GetParam();
+	weft_config quiet = config(GetParam());
 	quiet.long_run = -1;
 	EXPECT_EXIT(
 		{

@@ -192,10 +192,11 @@ struct Weft {
 	static constexpr auto sendfile = weft_sendfile;
 	static constexpr auto waitid = weft_waitid;
 
-	/* What is not ready now: 0, as poll(2) with no time says. */
+	/* What is not ready now: 0, as poll(2) with no time says. What is ready has all the time: a deadline that has passed comes first. */
 	static long poll(int fd, short events)
 	{
-		weft_ns before = weft_deadline(weft_after(2 * WEFT_MS));
+		weft_ns time = Plain::poll(fd, events) != 0 ? PATIENCE : 2 * WEFT_MS;
+		weft_ns before = weft_deadline(weft_after(time));
 		int ready = weft_poll(fd, events);
 		weft_deadline(before);
 		return ready == -ETIMEDOUT ? 0 : ready;

@@ -3,6 +3,7 @@
  *
  * Law  a pinned fiber that is handed over while its worker stands by still runs on its worker's thread.
  * Law  a thread that cannot leave yet, for an operation in its ring, is not woken for work.
+ * Law  fibers may use what a thread that has just come to stand in has made for itself. TSan has to see the order.
  * Law  where nobody can stand in the stall is a stall, and everything goes on afterwards.
  */
 #include "tests/stuck/support.h"
@@ -213,6 +214,38 @@ static std::vector<Machine> with_rings(std::vector<unsigned> workers)
 
 INSTANTIATE_TEST_SUITE_P(Some, Lingering, testing::ValuesIn(with_rings({2, 4})), name_of);
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(Lingering);
+
+class Newcomers : public Standing
+{
+};
+INSTANTIATE_TEST_SUITE_P(Some, Newcomers, testing::ValuesIn(machines({1, 2, 4})), name_of);
+
+TEST_P(Newcomers, TheirFibersUseWhatTheyHaveMade)
+{
+	static constexpr int READERS = 20;
+	Runtime runtime(GetParam());
+	runtime.run([] {
+		int file = open("/proc/self/exe", O_RDONLY | O_CLOEXEC), read = 0;
+		std::atomic<int> meanwhile{0};
+		std::vector<weft_fiber *> all;
+		for (unsigned i = 0; i < weft_workers() - 1; i++)
+			all.push_back(spawn([] { nap(); }));
+		for (int i = 0; i < READERS; i++)
+			all.push_back(spawn([&] {
+				char byte;
+				meanwhile += weft_pread(file, &byte, 1, 0) == 1 &&
+					close(-1) == -1 && errno == EBADF;
+			}));
+		nap();
+		read = meanwhile;
+		for (weft_fiber *each : all)
+			support::join(each);
+		EXPECT_EQ(READERS, read) << "while all workers were stuck";
+		EXPECT_EQ(READERS, meanwhile);
+		EXPECT_EQ(0, close(file));
+	});
+	runtime.stop();
+}
 
 /* No descriptor is left for an engine of its own. */
 TEST_P(Standing, WhereNobodyCanEverythingGoesOnAfterwards)
