@@ -240,17 +240,54 @@ static void hand_position_over_locked(struct wf_fd_entry *entry)
 	}
 }
 
-/* C6. Looks afresh whether it is a file, and not something that one would wait for while the other holds it: the number may have been given up by a
- * plain close(2) since it was one. */
-static int wait_for_position(struct wf_fd_entry *entry, struct wf_op *op)
+/* Below libc, where ThreadSanitizer would take it for a use: another call may close the number meanwhile. */
+static bool is_file(int fd)
 {
 	struct stat at;
 	int before = wf_errno_load();
-	bool file = wf_load_rlx32(&entry->offsets) != WF_FD_OTHER && fstat(op->fd, &at) == 0 &&
-		S_ISREG(at.st_mode); /* rlx: a hint */
+	bool file = syscall(SYS_fstat, fd, &at) == 0 && (S_ISREG(at.st_mode) || S_ISBLK(at.st_mode));
 	wf_errno_store(before);
-	if (!file)
+	return file;
+}
+
+/* Which tick of which worker. */
+static uint32_t stamp(const struct wf_worker *w)
+{
+	return (uint32_t)wf_load_rlx64(&w->counter[WF_ENTERS]) << 8 | (w->index & 0xff); /* rlx: its own */
+}
+
+/* 0 and what it is, or a negative errno. Another call may close the number meanwhile, which the operation itself finds out; so the
+ * questions are asked as in is_file(). */
+static int ask_offsets(struct wf_fd_entry *entry, int fd, enum wf_fd_offsets *offsets)
+{
+	int before = wf_errno_load();
+	int error = 0;
+	*offsets = WF_FD_OTHER;
+	if (is_file(fd))
+		*offsets = WF_FD_FILE;
+	else if (lseek(fd, 0, SEEK_CUR) < 0)
+		error = -wf_errno_load();
+	else if (syscall(SYS_pread64, fd, NULL, 0, 0) < 0 && wf_errno_load() == ESPIPE)
+		error = -ESPIPE; /* an eventfd can be sought, and has no offsets */
+	bool first = wf_load_rlx32(&entry->offsets) != *offsets;
+	if (*offsets == WF_FD_FILE && first) /* P5: with O_DIRECT the direct try would wait for the disk */
+		wf_store_rlx32(&entry->cold, fcntl(fd, F_GETFL) & O_DIRECT ? WF_COLD_FILE : 0);
+	wf_errno_store(before);
+	wf_store_rlx32(&entry->offsets,
+		error == -EBADF ? WF_FD_UNASKED : *offsets); /* rlx: the answer is the descriptor's own */
+	wf_store_rlx32(&entry->asked, stamp(wf_self()));
+	return error;
+}
+
+/* C6. Looks afresh whether it is a file, and not something that one would wait for while the other holds it: since weft has last asked the number may
+ * have been given up by a plain close(2), either way. */
+static int wait_for_position(struct wf_fd_entry *entry, struct wf_op *op)
+{
+	if (!is_file(op->fd))
 		return 0;
+	enum wf_fd_offsets offsets = wf_load_rlx32(&entry->offsets); /* rlx */
+	if (offsets != WF_FD_FILE)
+		ask_offsets(entry, op->fd, &offsets);
 	int error = 0;
 	while (error == 0) {
 		struct wait wait = {.entry = entry, .waiter = {.op = op}};
@@ -312,36 +349,6 @@ bool wf_fd_has_more(int fd)
 {
 	struct wf_fd_entry *entry;
 	return wf_fd_find(fd, &entry) != 0 || wf_load_rlx32(&entry->dry) == 0; /* rlx: a hint */
-}
-
-/* Which tick of which worker. */
-static uint32_t stamp(const struct wf_worker *w)
-{
-	return (uint32_t)wf_load_rlx64(&w->counter[WF_ENTERS]) << 8 | (w->index & 0xff); /* rlx: its own */
-}
-
-/* 0 and what it is, or a negative errno. Another call may close the number meanwhile, which the operation itself finds out; so the
- * questions are asked below libc, where ThreadSanitizer would take them for a use. */
-static int ask_offsets(struct wf_fd_entry *entry, int fd, enum wf_fd_offsets *offsets)
-{
-	int before = wf_errno_load();
-	struct stat at;
-	int error = 0;
-	*offsets = WF_FD_OTHER;
-	if (syscall(SYS_fstat, fd, &at) == 0 && (S_ISREG(at.st_mode) || S_ISBLK(at.st_mode)))
-		*offsets = WF_FD_FILE;
-	else if (lseek(fd, 0, SEEK_CUR) < 0)
-		error = -wf_errno_load();
-	else if (syscall(SYS_pread64, fd, NULL, 0, 0) < 0 && wf_errno_load() == ESPIPE)
-		error = -ESPIPE; /* an eventfd can be sought, and has no offsets */
-	bool first = wf_load_rlx32(&entry->offsets) != *offsets;
-	if (*offsets == WF_FD_FILE && first) /* P5: with O_DIRECT the direct try would wait for the disk */
-		wf_store_rlx32(&entry->cold, fcntl(fd, F_GETFL) & O_DIRECT ? WF_COLD_FILE : 0);
-	wf_errno_store(before);
-	wf_store_rlx32(&entry->offsets,
-		error == -EBADF ? WF_FD_UNASKED : *offsets); /* rlx: the answer is the descriptor's own */
-	wf_store_rlx32(&entry->asked, stamp(wf_self()));
-	return error;
 }
 
 int wf_fd_check_offsets(struct wf_op *op)

@@ -31,33 +31,52 @@ static bool first_time(struct wf_runtime *rt, uint64_t id, int64_t now)
 	return true;
 }
 
-/* The fiber that the worker runs. It may end meanwhile: its frame is looked at as what may be anything (peek.h). */
-static void describe(const struct wf_fiber *fiber, char *who, size_t size)
+/* LR4: whom the worker runs. False: that has changed meanwhile. */
+static bool identify(struct wf_worker *w)
 {
-	char name[WF_NAME_BYTES] = "";
-	if (fiber == NULL) {
-		snprintf(who, size, "its scheduler");
-		return;
+	struct wf_long_subject *subject = &w->stalled;
+	const struct wf_fiber *fiber = wf_worker_current(w);
+	struct wf_fiber block;
+	*subject = (struct wf_long_subject){0};
+	if (fiber != NULL && wf_peek(fiber, &block, sizeof(block))) {
+		subject->id = weft_id(wf_fiber_handle(&block));
+		subject->site = block.site;
+		if (block.frame == NULL ||
+			!wf_peek(block.frame->name, subject->name, sizeof(subject->name)))
+			subject->name[0] = '\0';
+		subject->name[sizeof(subject->name) - 1] = '\0';
 	}
-	const struct wf_frame *frame = *(struct wf_frame *const volatile *)&fiber->frame;
-	if (frame == NULL || !wf_peek(frame->name, name, sizeof(name)))
-		name[0] = '\0';
-	name[sizeof(name) - 1] = '\0';
-	snprintf(who, size, "fiber=%llu \"%s\"",
-		(unsigned long long)weft_id(wf_fiber_handle(fiber)), name);
+	return wf_load_acq64(&w->counter[WF_RUNS]) == w->seen_runs;
+}
+
+/* LR1: where it is, asked and told. */
+static bool is_answered(const struct wf_worker *w)
+{
+	return w->stall_asks && wf_look_answered(w->thread) && w->thread->look.runs == w->seen_runs;
+}
+
+static void end_question(struct wf_worker *w)
+{
+	if (w->stall_asks)
+		wf_look_done(w->thread);
+	w->stall_asks = false;
 }
 
 /* LR3: on a thread of its own. */
 static void *report_thread(void *arg)
 {
 	struct wf_long_report *report = arg;
-	char place[192], what[64] = "computing";
+	char who[96] = "its scheduler", place[192], what[64] = "computing";
 	const struct wf_look *look = &report->look;
-	wf_describe_site(report->site, place, sizeof(place));
+	const struct wf_long_subject *subject = &report->subject;
+	if (subject->id != 0)
+		snprintf(who, sizeof(who), "fiber=%llu \"%s\"", (unsigned long long)subject->id,
+			subject->name);
+	wf_describe_site(subject->site, place, sizeof(place));
 	if (report->answered)
 		wf_look_describe(look, what, sizeof(what));
 	wf_log(WF_LOG_WARN, "long run: %s, created at %s, has held worker %u for %lld ms, %s%s",
-		report->who, place, report->worker, (long long)(report->held / 1000000), what,
+		who, place, report->worker, (long long)(report->held / 1000000), what,
 		report->answered && look->count > 0 ? " at" : "");
 	for (uint32_t i = 0; report->answered && i < look->count; i++) {
 		wf_symbol(look->pc[i], i == 0, place, sizeof(place));
@@ -71,23 +90,29 @@ static void *report_thread(void *arg)
 	return NULL;
 }
 
-static void start_report(struct wf_worker *w, int64_t now, bool answered)
+/* The last step of a stall that is worth a line. */
+static void say(struct wf_worker *w)
 {
 	struct wf_runtime *rt = w->rt;
 	struct wf_long_report *report = &rt->long_report;
-	const struct wf_fiber *fiber = wf_worker_current(w);
-	describe(fiber, report->who, sizeof(report->who));
-	report->site = fiber != NULL ? fiber->site : NULL;
+	report->subject = w->stalled;
 	report->worker = w->index % rt->worker_count;
-	report->held = now - w->held_since;
+	report->held = w->stall_held;
 	report->unsaid = rt->long_unsaid;
-	report->answered = answered;
-	if (answered)
+	report->answered = is_answered(w);
+	if (report->answered)
 		report->look = w->thread->look;
 	rt->long_unsaid = 0;
 	wf_store_rlx32(&report->state, WF_REPORT_RUNS); /* rlx: before the thread */
 	if (wf_thread_create(&report->thread, "weft-report", report_thread, report) != 0)
 		wf_store_rlx32(&report->state, WF_REPORT_NONE); /* rlx: the monitor's own */
+	end_question(w);
+	w->stall_reported = true;
+}
+
+static bool may_say(const struct wf_runtime *rt)
+{
+	return wf_load_rlx32(&rt->long_report.state) == WF_REPORT_NONE; /* rlx: the monitor's own */
 }
 
 void wf_longrun_settle(struct wf_runtime *rt, bool waits)
@@ -119,33 +144,35 @@ static void count_kept(struct wf_worker *w)
 void wf_longrun_look(struct wf_worker *w, int64_t now)
 {
 	struct wf_runtime *rt = w->rt;
-	struct wf_fiber *fiber = wf_worker_current(w);
-	if (rt->config.long_run < 0 || now - w->held_since < rt->config.long_run || w->stall_reported)
+	int64_t held = now - w->held_since;
+	if (rt->config.long_run < 0 || held < rt->config.long_run || w->stall_reported)
 		return;
+	w->stall_held = held;
 	if (!w->stall_counted) {
 		w->stall_counted = true;
+		w->stall_since = now;
 		wf_bump(w, WF_STALLS, 1);
-		uint64_t id = fiber != NULL ? weft_id(wf_fiber_handle(fiber)) : 0;
-		w->stall_reported = !first_time(rt, id, now) || !wf_look_ask(w->thread);
-		w->stall_asked = now;
+		w->stall_reported = !identify(w) || !first_time(rt, w->stalled.id, now);
 		if (w->stall_reported)
 			return;
 	}
-	bool answered = wf_look_answered(w->thread) && w->thread->look.runs == w->seen_runs;
-	if (!answered && now - w->stall_asked < WF_LOOK_PATIENCE_NS)
+	if (!w->stall_asks)
+		w->stall_asks = wf_look_ask(w->thread); /* a dump may be asking */
+	bool waits = !is_answered(w) && now - w->stall_since < WF_LOOK_PATIENCE_NS;
+	if (waits || !may_say(rt))
 		return;
-	if (wf_load_rlx32(&rt->long_report.state) != WF_REPORT_NONE) /* rlx: the monitor's own; at the next look */
-		return;
-	start_report(w, now, answered);
-	wf_look_done(w->thread);
+	say(w);
 	count_kept(w);
-	w->stall_reported = true;
 }
 
 void wf_longrun_over(struct wf_worker *w)
 {
-	if (w->stall_counted && !w->stall_reported) { /* before it could say where it was */
-		wf_look_done(w->thread);
-		w->stall_reported = true;
+	if (w->stall_counted && !w->stall_reported) {
+		if (may_say(w->rt))
+			say(w);
+		else
+			w->rt->long_unsaid++;
 	}
+	end_question(w);
+	w->stall_counted = w->stall_reported = false;
 }

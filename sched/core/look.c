@@ -98,7 +98,7 @@ void wf_look_thread_init(struct wf_thread *thread)
 		sigaddset(&set, look_signal);
 		pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 	}
-	wf_store_rel32(&thread->tid, (uint32_t)wf_thread_id()); /* LO-2 */
+	wf_store_rel32(&thread->tid, (uint32_t)wf_thread_id()); /* LO-3 */
 }
 
 void wf_look_thread_end(struct wf_thread *thread)
@@ -203,7 +203,7 @@ static void answer_asleep(struct wf_thread *thread, int call, uintptr_t sp, uint
 
 static bool ask_locked(struct wf_thread *thread)
 {
-	int tid = (int)wf_load_acq32(&thread->tid), call; /* LO-2 */
+	int tid = (int)wf_load_acq32(&thread->tid), call; /* LO-3 */
 	uintptr_t sp, pc;
 	uint32_t idle = IDLE;
 	if (tid == 0 || !wf_cas_acq_rel32(&thread->look_state, &idle, ASKED)) /* LO-1 */

@@ -10,7 +10,7 @@
  *          LK3 the signal is the highest real-time one that the program has left at its default when the first runtime starts. Only
  *             workers' threads take it.
  * Order    LO-1 state: ASKED (release) -> the handler (acquire) -> ANSWERED (release) -> the asker (acquire): carries the answer.
- *          LO-2 tid: 0 until the thread has made its part ready (release), and from when it takes that back: who asks (acquire) has look_lock.
+ *          LO-3 tid: 0 until the thread has made its part ready (release), and from when it takes that back: who asks (acquire) has look_lock.
  * Tests    tests/stuck, tests/obs/dump_test.cc
  */
 #ifndef WF_SCHED_CORE_LOOK_H

@@ -75,12 +75,13 @@ static bool look_at_runs(struct wf_worker *w, int64_t now, struct survey *s)
 	uint64_t runs = wf_load_rlx64(&w->counter[WF_RUNS]); /* rlx: progress, not order */
 	bool asleep = wf_idle_sleeps(&w->rt->idle, w->index);
 	s->awake += !asleep;
+	if (runs != w->seen_runs || asleep)
+		wf_longrun_over(w);
 	if (runs != w->seen_runs) {
 		s->ran = true;
 		w->seen_runs = runs;
 		w->held_since = now;
 		w->seen_cpu = -1;
-		w->stall_counted = w->stall_reported = false;
 	}
 	if (asleep)
 		w->held_since = now;
@@ -121,12 +122,10 @@ static void survey(struct wf_runtime *rt, int64_t now, struct survey *s)
 		if (!exists(w))
 			continue;
 		s->running += !wf_is_spare(w) || !wf_spare_retires(w);
-		if (look_at_runs(w, now, s)) {
+		if (look_at_runs(w, now, s))
 			look_at_stuck(w, now, s);
-		} else if (wf_load_rlx32(&w->stuck)) { /* rlx: the monitor's own */
+		else if (wf_load_rlx32(&w->stuck)) /* rlx: the monitor's own */
 			wf_store_rlx32(&w->stuck, 0);
-			wf_longrun_over(w);
-		}
 		s->waiting = s->waiting || has_waiting(w);
 	}
 }

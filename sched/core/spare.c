@@ -188,6 +188,7 @@ static int start_thread(struct wf_runtime *rt, struct wf_worker *w)
 	w->unmoved = false;
 	w->held_since = wf_clock_now();
 	w->seen_cpu = -1;
+	w->stall_counted = w->stall_reported = w->stall_asks = false;
 	wf_store_rlx32(&w->stuck, 0); /* rlx: the monitor's own */
 	wf_swap_sc32(&w->spare, WF_SPARE_RUNS);
 	if (w->index >= wf_reach(rt))

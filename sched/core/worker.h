@@ -3,7 +3,7 @@
  *
  * What     two structs. struct wf_worker owns what other workers may take over from a stuck one: queues, timers, inbox, index. struct
  *          wf_thread owns what is bound to one OS thread: the engine's ring, the signal stack, the scheduler's own stack.
- *          Today a worker keeps one thread for life; the split is there so that another thread can adopt it.
+ *          A worker keeps one thread for life.
  * Owns     every fiber in its queues; the fiber `current`.
  * Rules    W1 fields are in bands by who touches them: owner-hot, thief-read, remote-written; each band starts a cache line.
  *          W2 `after` is what the fiber that was switched away from left to do. Whoever runs next does it first: wf_switch's way back,
@@ -83,6 +83,13 @@ enum wf_counter {
 	WF_COUNTERS,
 };
 
+/* longrun.h: a fiber as it was; id 0: it was the scheduler. */
+struct wf_long_subject {
+	uint64_t id; /* as weft_id */
+	const void *site;
+	char name[WF_NAME_BYTES];
+};
+
 struct wf_worker {
 	/* owner-hot */
 	struct wf_fiber *current; /* NULL: the scheduler's own stack */
@@ -140,8 +147,12 @@ struct wf_worker {
 	_Alignas(WF_CACHE_LINE) uint64_t seen_runs;
 	int64_t held_since; /* since when `seen_runs` stands still while the worker is awake */
 	int64_t seen_cpu;   /* of its thread, when that became suspicious; -1: it is not */
+	int64_t disturbed;
+	/* longrun.h: the stall that goes on */
 	bool stall_counted, stall_reported;
-	int64_t stall_asked, disturbed;
+	bool stall_asks; /* the question to the thread is this stall's */
+	int64_t stall_since, stall_held;
+	struct wf_long_subject stalled;
 };
 _Static_assert(offsetof(struct wf_worker, ready) % WF_CACHE_LINE == 0, "thief-read band");
 _Static_assert(offsetof(struct wf_worker, inbox) % WF_CACHE_LINE == 0, "remote-written band");
@@ -159,8 +170,7 @@ enum wf_report_state { WF_REPORT_NONE, WF_REPORT_RUNS, WF_REPORT_SAID };
 struct wf_long_report {
 	wf_a32 state; /* enum wf_report_state */
 	pthread_t thread;
-	char who[96];
-	const void *site;
+	struct wf_long_subject subject;
 	uint32_t worker, unsaid;
 	int64_t held;
 	bool answered;

@@ -328,7 +328,7 @@ void stall(const Case &how)
 void stall_beside_an_idle_read(const Machine &machine, Hog kind)
 {
 	Runtime runtime(machine);
-	Blocker blocker(kind, 300 * WEFT_MS);
+	Blocker blocker(kind, (sanitized ? 1500 : 300) * WEFT_MS);
 	int fd[2];
 	open_pipe(fd);
 	runtime.run([&] {
