@@ -37,15 +37,16 @@ WF_OWNER_CODE_BEGIN /* on whichever fiber the signal finds */
 
 static void on_signal(int number, siginfo_t *info, void *context)
 {
-	(void)number;
+	(void)number, (void)info;
 	struct wf_worker *w = wf_self();
 	if (w == NULL)
 		return;
 	int saved = wf_errno_load();
 	struct wf_thread *thread = w->thread;
-	if (info->si_code == SI_TKILL && w->rt->config.rescue == WEFT_RESCUE_SIGNAL) {
+	/* Two signals may have become one: each does what is to be done. */
+	if (w->rt->config.rescue == WEFT_RESCUE_SIGNAL)
 		thread->driver->fetch(thread);
-	} else if (wf_load_acq32(&thread->look_state) == ASKED) { /* LO-1 */
+	if (wf_load_acq32(&thread->look_state) == ASKED) { /* LO-1 */
 		struct wf_registers registers;
 		wf_registers_of_ucontext(&registers, context);
 		thread->look.call = WF_LOOK_COMPUTES;
@@ -58,19 +59,23 @@ static void on_signal(int number, siginfo_t *info, void *context)
 
 WF_OWNER_CODE_END
 
+/* If nobody handles it. */
+static bool take_signal(int number)
+{
+	struct sigaction old;
+	struct sigaction action = {
+		.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART};
+	sigfillset(&action.sa_mask);
+	return sigaction(number, NULL, &old) == 0 && !(old.sa_flags & SA_SIGINFO) &&
+		old.sa_handler == SIG_DFL && sigaction(number, &action, NULL) == 0;
+}
+
 void wf_look_install(void)
 {
-	look_signal = 0;
-	for (int number = SIGRTMAX; number >= SIGRTMIN && look_signal == 0; number--) {
-		struct sigaction old,
-			action = {.sa_sigaction = on_signal,
-				.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART};
-		sigfillset(&action.sa_mask);
-		if (sigaction(number, NULL, &old) != 0 || (old.sa_flags & SA_SIGINFO) ||
-			old.sa_handler != SIG_DFL || sigaction(number, &action, NULL) != 0)
-			continue;
-		look_signal = number;
-	}
+	look_signal = take_signal(SIGURG) ? SIGURG : 0; /* LK3 */
+	for (int number = SIGRTMAX; number >= SIGRTMIN && look_signal == 0; number--)
+		if (take_signal(number))
+			look_signal = number;
 }
 
 /* The program may have taken the signal for itself meanwhile. */

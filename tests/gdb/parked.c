@@ -170,6 +170,7 @@ static void *look_at_all(void *arg)
 	const int *more = arg;
 	int count = 0;
 	weft_fiber *hogger;
+	weft_ns begun;
 
 	weft_mutex_lock(&mutex);
 	weft_chan_new(&empty, 0, 0);
@@ -192,8 +193,9 @@ static void *look_at_all(void *arg)
 		start("one of many", receive, 0);
 	wait_for(&announced, count);
 	hogger = start("hog", hog, 0);
-	/* Not asleep: the hog may come to this worker, which then has no time for timers. */
-	while (!atomic_load(&hogging))
+	begun = weft_now();
+	/* Not asleep: the hog may come to this worker, which then has no time for timers. Until its long run has been looked at, which gdb must not see. */
+	while (!atomic_load(&hogging) || weft_now() - begun < 40 * WEFT_MS)
 		weft_yield();
 	weft_set_name("looker");
 	look_now();
