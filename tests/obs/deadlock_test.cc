@@ -485,9 +485,11 @@ static void cross(bool ticker)
 	static weft_mutex one, two;
 	one = two = WEFT_MUTEX_INIT;
 	support::run(config(2), [=] {
-		auto take = [](weft_mutex *first, weft_mutex *second) {
+		std::atomic<int> taken{0};
+		auto take = [&taken](weft_mutex *first, weft_mutex *second) {
 			weft_mutex_lock(first);
-			weft_sleep(20 * WEFT_MS);
+			for (taken++; taken < 2;)
+				weft_sleep(WEFT_MS);
 			weft_mutex_lock(second);
 		};
 		if (ticker)

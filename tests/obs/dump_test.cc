@@ -65,6 +65,17 @@ static std::string about(const std::string &text, const std::string &name)
 	return text.substr(begin, end - begin);
 }
 
+/* So many other fibers have come to where they wait. */
+static void until_parked(size_t count)
+{
+	size_t parked = 0;
+	for (int i = 0; i < 2000 && parked < count; i++) {
+		weft_sleep(5 * WEFT_MS);
+		parked = count_of(dump(), ": parked, ");
+	}
+	EXPECT_EQ(count, parked);
+}
+
 #define EXPECT_SAYS(text, part) EXPECT_NE(std::string::npos, (text).find(part)) << (text)
 
 template <typename Fn>
@@ -148,7 +159,7 @@ TEST_P(Dump, SaysWhatEachFiberDoes)
 		}));
 		weft_fiber *ended = named("ended", [] {});
 		weft_set_name("dumper");
-		weft_sleep(20 * WEFT_MS);
+		until_parked(3);
 		if (GetParam() == 1)
 			fibers.push_back(named("new", [] {}));
 		std::string text = dump();
@@ -272,7 +283,7 @@ TEST(DumpAround, ManyFibersAreQuick)
 		std::vector<weft_fiber *> fibers;
 		for (long i = 0; i < many; i++)
 			fibers.push_back(named("one", [&event] { waits_for_event(&event); }));
-		weft_sleep(100 * WEFT_MS);
+		until_parked(static_cast<size_t>(many));
 		auto begin = std::chrono::steady_clock::now();
 		std::string text = dump();
 		double seconds =
@@ -295,7 +306,7 @@ TEST(DumpAround, WritesToASlowPipe)
 		std::vector<weft_fiber *> fibers;
 		for (int i = 0; i < 500; i++)
 			fibers.push_back(named("one", [&event] { waits_for_event(&event); }));
-		weft_sleep(20 * WEFT_MS);
+		until_parked(500);
 		for (int flags : {0, O_NONBLOCK}) {
 			int ends[2];
 			ASSERT_EQ(0, pipe2(ends, O_CLOEXEC));
