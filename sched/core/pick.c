@@ -7,7 +7,8 @@
  *             yields is there each time); of 61 one with the injection queue.
  *          P2 an unstarted fiber cannot starve: one pick in 16 takes the deque's old end, one in eight when the same fiber has stood
  *             there for a millisecond.
- *          P3 what is returned is RUNNING, has a stack, and is in no queue.
+ *          P3 a chain of spawns and joins, which hand over to each other without a pick, is broken once a tick (worker.c).
+ *          P4 what is returned is RUNNING, has a stack, and is in no queue.
  */
 #include "sched/base/sanitize.h"
 #include "sched/base/seam.h"

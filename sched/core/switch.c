@@ -122,7 +122,7 @@ void wf_switch_to(struct wf_worker *w, struct wf_fiber *to)
 	wf_arrive(w);
 }
 
-/* Whom a fiber gives way to; NULL: the scheduler, which runs `handoff` first. Direct switches spend the tick's budget. */
+/* Whom a fiber gives way to; NULL: the scheduler, which runs `handoff` first, unless the tick's budget is spent. Direct switches spend the tick's budget. */
 static struct wf_fiber *choose_next(struct wf_worker *w, bool from_small)
 {
 	__asm__ volatile("" ::
@@ -209,13 +209,7 @@ void wf_arrive(struct wf_worker *w)
 		break;
 	}
 	case WF_AFTER_YIELD:
-		if (WF_UNLIKELY(after->fiber->flags & WF_FIBER_HOMED)) {
-			wf_make_ready(w, after->fiber, false);
-			break;
-		}
-		wf_queue_ready(w, after->fiber);
-		if (wf_shared(w))
-			wf_worker_notify(w, false);
+		wf_requeue(w, after->fiber);
 		break;
 	case WF_AFTER_END:
 		wf_tsan_destroy(after->tsan);

@@ -321,10 +321,22 @@ static void sleep_in_ring(struct wf_worker *w)
 	wf_monitor_poke(rt);
 }
 
+/* A fiber that spawns and joins hands over to its child, and that one back, past all queues: for a tick at most, then who is in them comes first. */
+static struct wf_fiber *relieve(struct wf_worker *w, struct wf_fiber *fiber)
+{
+	struct wf_fiber *other = wf_pick(w);
+	if (other == NULL)
+		return fiber;
+	wf_requeue(w, fiber);
+	return other;
+}
+
 static struct wf_fiber *next_fiber(struct wf_worker *w)
 {
 	for (;;) {
-		w->budget = WF_TICK_RUNS;
+		bool spent = w->budget <= 0;
+		if (spent || w->handoff == NULL)
+			w->budget = WF_TICK_RUNS;
 		tick(w);
 		if (WF_UNLIKELY(wf_stands_by(w))) {
 			if (wf_stand_by(w) || wf_load_sc32(&w->rt->leaving))
@@ -334,7 +346,9 @@ static struct wf_fiber *next_fiber(struct wf_worker *w)
 		}
 		struct wf_fiber *fiber = w->handoff;
 		w->handoff = NULL;
-		if (fiber == NULL)
+		if (fiber != NULL && spent)
+			fiber = relieve(w, fiber);
+		else if (fiber == NULL)
 			fiber = wf_pick(w);
 		if (fiber == NULL)
 			fiber = search(w);

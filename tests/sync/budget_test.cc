@@ -243,6 +243,42 @@ std::function<void()> cancelled()
 	};
 }
 
+/* Joining hands over to a child that has not started, and that one's end hands back. */
+std::function<void()> spawn_and_join_with(unsigned flags, int children)
+{
+	return [flags, children] {
+		weft_attr attr{};
+		attr.flags = flags;
+		std::vector<weft_fiber *> all(static_cast<size_t>(children));
+		for (weft_fiber *&child : all)
+			EXPECT_EQ(0,
+				weft_spawn_attr(
+					&child, &attr, [](void *arg) { return arg; }, nullptr));
+		for (weft_fiber *child : all)
+			EXPECT_EQ(0, weft_join(child, nullptr));
+	};
+}
+
+std::function<void()> spawn_and_join()
+{
+	return spawn_and_join_with(0, 1);
+}
+
+std::function<void()> spawn_and_join_small()
+{
+	return spawn_and_join_with(WEFT_SMALL, 1);
+}
+
+std::function<void()> spawn_and_join_pinned()
+{
+	return spawn_and_join_with(WEFT_PINNED, 1);
+}
+
+std::function<void()> spawn_and_join_some()
+{
+	return spawn_and_join_with(0, 10);
+}
+
 std::vector<Hog> every_hog()
 {
 	return {
@@ -259,6 +295,10 @@ std::vector<Hog> every_hog()
 		{"join", join_ended, 1},
 		{"refused", refused, 2},
 		{"cancelled", cancelled, 4},
+		{"spawn", spawn_and_join, 1},
+		{"spawn_small", spawn_and_join_small, 1},
+		{"spawn_pinned", spawn_and_join_pinned, 1},
+		{"spawn_some", spawn_and_join_some, 10},
 	};
 }
 
