@@ -164,6 +164,8 @@ static bool read_common(struct wf_cfi *cfi, uintptr_t at, bool *augmented)
 	uintptr_t program = 0;
 	if (*augmented) {
 		uint64_t size = wf_bytes_uleb(&bytes);
+		if (size > bytes.end - bytes.at) /* CF3 */
+			return false;
 		program = bytes.at + size;
 	}
 	for (size_t i = 1; i < length; i++) {
@@ -381,7 +383,7 @@ static bool run_register(struct machine *m, uint8_t code, struct wf_bytes *bytes
 		say(m, number, WF_CFI_VALUE_EXPR, expression(m, bytes));
 		return true;
 	default: /* 0x2f: GNU_negative_offset_extended */
-		say(m, number, WF_CFI_SAVED, -factored(m, bytes));
+		say(m, number, WF_CFI_SAVED, (int64_t) - (uint64_t)factored(m, bytes));
 		return true;
 	}
 }

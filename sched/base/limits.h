@@ -101,6 +101,8 @@ _Static_assert((WF_READY_CAP & (WF_READY_CAP - 1)) == 0, "the ring is indexed by
 /* Fibers whose long run was reported are remembered, by index modulo this; and at most so many lines a second. */
 #define WF_LONG_SEEN 64u
 #define WF_LONG_LINES 10u
+/* A report that stderr does not take is given up at the end of its runtime after this. */
+#define WF_REPORT_PATIENCE_NS INT64_C(1000000000)
 /* Spares go on for this long after they were last needed: stalls come in groups, and a thread with its ring costs 300 us. */
 #define WF_SPARE_KEEP_NS 50000000
 /* After a spare could not start, none is tried for this long. */

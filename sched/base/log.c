@@ -3,10 +3,13 @@
 #include "sched/base/log.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "sched/base/atomic.h"
@@ -57,6 +60,16 @@ void wf_log(enum wf_log_level level, const char *format, ...)
 	print_line("weft: ", format, args, "");
 	va_end(args);
 	errno = saved;
+}
+
+bool wf_log_ready(void)
+{
+	struct pollfd one = {.fd = STDERR_FILENO, .events = POLLOUT};
+	struct timespec limit = {0};
+	int saved = errno;
+	long n = syscall(SYS_ppoll, &one, 1UL, &limit, NULL, 0UL); /* an error: nor will a write wait */
+	errno = saved;
+	return n != 0;
 }
 
 int wf_log_configure(void)

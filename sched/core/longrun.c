@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 
+#include "sched/base/alloc.h"
 #include "sched/base/log.h"
 #include "sched/base/peek.h"
 #include "sched/base/seam.h"
@@ -31,7 +32,7 @@ static bool first_time(struct wf_runtime *rt, uint64_t id, int64_t now)
 	return true;
 }
 
-/* LR4: whom the worker runs. False: that has changed meanwhile. */
+/* LR4: whom the worker runs. False: that has changed meanwhile, or cannot be told. */
 static bool identify(struct wf_worker *w)
 {
 	struct wf_long_subject *subject = &w->stalled;
@@ -46,7 +47,7 @@ static bool identify(struct wf_worker *w)
 			subject->name[0] = '\0';
 		subject->name[sizeof(subject->name) - 1] = '\0';
 	}
-	return wf_load_acq64(&w->counter[WF_RUNS]) == w->seen_runs;
+	return subject->id != 0 && wf_load_acq64(&w->counter[WF_RUNS]) == w->seen_runs;
 }
 
 /* LR1: where it is, asked and told. */
@@ -66,17 +67,16 @@ static void end_question(struct wf_worker *w)
 static void *report_thread(void *arg)
 {
 	struct wf_long_report *report = arg;
-	char who[96] = "its scheduler", place[192], what[64] = "computing";
+	char place[192], what[64] = "computing";
 	const struct wf_look *look = &report->look;
 	const struct wf_long_subject *subject = &report->subject;
-	if (subject->id != 0)
-		snprintf(who, sizeof(who), "fiber=%llu \"%s\"", (unsigned long long)subject->id,
-			subject->name);
 	wf_describe_site(subject->site, place, sizeof(place));
 	if (report->answered)
 		wf_look_describe(look, what, sizeof(what));
-	wf_log(WF_LOG_WARN, "long run: %s, created at %s, has held worker %u for %lld ms, %s%s",
-		who, place, report->worker, (long long)(report->held / 1000000), what,
+	wf_log(WF_LOG_WARN,
+		"long run: fiber=%llu \"%s\", created at %s, has held worker %u for %lld ms, %s%s",
+		(unsigned long long)subject->id, subject->name, place, report->worker,
+		(long long)(report->held / 1000000), what,
 		report->answered && look->count > 0 ? " at" : "");
 	for (uint32_t i = 0; report->answered && i < look->count; i++) {
 		wf_symbol(look->pc[i], i == 0, place, sizeof(place));
@@ -86,7 +86,10 @@ static void *report_thread(void *arg)
 		wf_log(WF_LOG_WARN,
 			"long run: %u more fibers held their workers (WEFT_LONG_RUN=off is silent)",
 			report->unsaid);
-	wf_store_rel32(&report->state, WF_REPORT_SAID); /* LO-2 */
+	if (wf_swap_acq_rel32(&report->state, WF_REPORT_SAID) == WF_REPORT_LEFT) /* LR-1 */
+		wf_free(report, sizeof(*report));
+	else
+		wf_futex_wake(&report->state, 1);
 	return NULL;
 }
 
@@ -94,7 +97,13 @@ static void *report_thread(void *arg)
 static void say(struct wf_worker *w)
 {
 	struct wf_runtime *rt = w->rt;
-	struct wf_long_report *report = &rt->long_report;
+	struct wf_long_report *report = wf_alloc(sizeof(*report));
+	if (report == NULL) {
+		rt->long_unsaid++;
+		end_question(w);
+		w->stall_reported = true;
+		return;
+	}
 	report->subject = w->stalled;
 	report->worker = w->index % rt->worker_count;
 	report->held = w->stall_held;
@@ -104,25 +113,33 @@ static void say(struct wf_worker *w)
 		report->look = w->thread->look;
 	rt->long_unsaid = 0;
 	wf_store_rlx32(&report->state, WF_REPORT_RUNS); /* rlx: before the thread */
-	if (wf_thread_create(&report->thread, "weft-report", report_thread, report) != 0)
-		wf_store_rlx32(&report->state, WF_REPORT_NONE); /* rlx: the monitor's own */
+	if (wf_thread_create(&report->thread, "weft-report", report_thread, report) == 0)
+		rt->long_report = report;
+	else
+		wf_free(report, sizeof(*report));
 	end_question(w);
 	w->stall_reported = true;
 }
 
-static bool may_say(const struct wf_runtime *rt)
-{
-	return wf_load_rlx32(&rt->long_report.state) == WF_REPORT_NONE; /* rlx: the monitor's own */
-}
-
 void wf_longrun_settle(struct wf_runtime *rt, bool waits)
 {
-	struct wf_long_report *report = &rt->long_report;
-	uint32_t state = wf_load_acq32(&report->state); /* LO-2 */
-	if (state == WF_REPORT_NONE || (state == WF_REPORT_RUNS && !waits))
+	struct wf_long_report *report = rt->long_report;
+	if (report == NULL)
 		return;
-	wf_thread_join(report->thread);
-	wf_store_rlx32(&report->state, WF_REPORT_NONE); /* rlx: the monitor's own */
+	pthread_t thread = report->thread;
+	int64_t until = wf_clock_now() + WF_REPORT_PATIENCE_NS;
+	while (waits && wf_load_acq32(&report->state) == WF_REPORT_RUNS && /* LR-1 */
+		wf_clock_now() < until)
+		wf_futex_wait(&report->state, WF_REPORT_RUNS, until);
+	if (!waits && wf_load_acq32(&report->state) == WF_REPORT_RUNS) /* LR-1 */
+		return;
+	rt->long_report = NULL;
+	if (wf_swap_acq_rel32(&report->state, WF_REPORT_LEFT) == WF_REPORT_RUNS) { /* LR-1 */
+		pthread_detach(thread);
+		return;
+	}
+	wf_thread_join(thread);
+	wf_free(report, sizeof(*report));
 }
 
 /* Law 7's exception: on the ring of a thread that nothing can wake its operations stay. */
@@ -136,6 +153,8 @@ static void count_kept(struct wf_worker *w)
 	if (engine.in_flight == 0)
 		return;
 	wf_bump(w, WF_KEPT, engine.in_flight);
+	if (!wf_log_ready())
+		return;
 	wf_log(WF_LOG_WARN,
 		"long run: worker %u is in an uninterruptible sleep: %u operations in flight on its ring wait for its end",
 		w->index, engine.in_flight);
@@ -145,7 +164,8 @@ void wf_longrun_look(struct wf_worker *w, int64_t now)
 {
 	struct wf_runtime *rt = w->rt;
 	int64_t held = now - w->held_since;
-	if (rt->config.long_run < 0 || held < rt->config.long_run || w->stall_reported)
+	if (rt->config.long_run < 0 || held < rt->config.long_run || w->stall_reported ||
+		wf_worker_current(w) == NULL)
 		return;
 	w->stall_held = held;
 	if (!w->stall_counted) {
@@ -159,7 +179,7 @@ void wf_longrun_look(struct wf_worker *w, int64_t now)
 	if (!w->stall_asks)
 		w->stall_asks = wf_look_ask(w->thread); /* a dump may be asking */
 	bool waits = !is_answered(w) && now - w->stall_since < WF_LOOK_PATIENCE_NS;
-	if (waits || !may_say(rt))
+	if (waits || rt->long_report != NULL)
 		return;
 	say(w);
 	count_kept(w);
@@ -168,7 +188,7 @@ void wf_longrun_look(struct wf_worker *w, int64_t now)
 void wf_longrun_over(struct wf_worker *w)
 {
 	if (w->stall_counted && !w->stall_reported) {
-		if (may_say(w->rt))
+		if (w->rt->long_report == NULL)
 			say(w);
 		else
 			w->rt->long_unsaid++;

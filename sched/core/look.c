@@ -17,7 +17,8 @@
 #include "sched/base/unwind.h"
 #include "sched/core/runtime.h"
 
-enum { IDLE, ASKED, ANSWERED };
+/* UNWANTED: the asker has gone while the answer was written. */
+enum { IDLE, ASKED, ANSWERS, ANSWERED, UNWANTED };
 
 static int look_signal; /* LK3; 0: none is free */
 
@@ -26,12 +27,21 @@ static int look_signal; /* LK3; 0: none is free */
 
 WF_OWNER_CODE_BEGIN /* on whichever fiber the signal finds */
 
-	static void
-	answer(struct wf_thread *thread)
+	/* True: the answer is the caller's to write. */
+	static bool
+	begin_answer(struct wf_thread *thread)
 {
+	uint32_t asked = ASKED;
+	return wf_cas_acq_rel32(&thread->look_state, &asked, ANSWERS); /* LO-1 */
+}
+
+static void end_answer(struct wf_thread *thread)
+{
+	uint32_t answers = ANSWERS;
 	thread->look.runs = wf_load_rlx64(
-		&thread->worker->counter[WF_RUNS]);    /* rlx: this thread's own, or it sleeps */
-	wf_store_rel32(&thread->look_state, ANSWERED); /* LO-1 */
+		&thread->worker->counter[WF_RUNS]); /* rlx: this thread's own, or it sleeps */
+	if (!wf_cas_acq_rel32(&thread->look_state, &answers, ANSWERED)) /* LO-1 */
+		wf_store_rel32(&thread->look_state, IDLE);		/* LO-1 */
 	wf_futex_wake(&thread->look_state, 1);
 }
 
@@ -46,13 +56,13 @@ static void on_signal(int number, siginfo_t *info, void *context)
 	/* Two signals may have become one: each does what is to be done. */
 	if (w->rt->config.rescue == WEFT_RESCUE_SIGNAL)
 		thread->driver->fetch(thread);
-	if (wf_load_acq32(&thread->look_state) == ASKED) { /* LO-1 */
+	if (begin_answer(thread)) {
 		struct wf_registers registers;
 		wf_registers_of_ucontext(&registers, context);
 		thread->look.call = WF_LOOK_COMPUTES;
 		thread->look.count = (uint32_t)wf_unwind(
 			&registers, wf_unwind_peek, NULL, thread->look.pc, WF_LOOK_FRAMES);
-		answer(thread);
+		end_answer(thread);
 	}
 	wf_errno_store(saved);
 }
@@ -103,18 +113,24 @@ void wf_look_thread_init(struct wf_thread *thread)
 		sigaddset(&set, look_signal);
 		pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 	}
-	wf_store_rel32(&thread->tid, (uint32_t)wf_thread_id()); /* LO-3 */
+	wf_store_rel32(&thread->tid, (uint32_t)wf_thread_id()); /* LO-2 */
 }
 
 void wf_look_thread_end(struct wf_thread *thread)
 {
+	sigset_t set;
 	/* Nobody asks any more: neither monitor nor dump looks at a thread that is leaving (look_lock). */
 	wf_lock_acquire(&thread->look_lock);
-	wf_store_rel32(&thread->tid, 0);
+	wf_store_rel32(&thread->tid, 0); /* LO-2 */
 	if (thread->has_timer)
 		timer_delete(thread->timer);
 	thread->has_timer = false;
 	wf_lock_release(&thread->look_lock);
+	if (look_signal != 0) { /* LK4 */
+		sigemptyset(&set);
+		sigaddset(&set, look_signal);
+		pthread_sigmask(SIG_BLOCK, &set, NULL);
+	}
 }
 
 /* Fires when the thread has used the processor in its own code: include/linux/posix-timers.h, CPUCLOCK_VIRT of a thread. */
@@ -198,17 +214,19 @@ static void answer_asleep(struct wf_thread *thread, int call, uintptr_t sp, uint
 {
 	struct wf_look *look = &thread->look;
 	struct wf_registers registers = {.pc = pc, .known = UINT64_C(1) << WF_REGISTER_SP};
+	if (!begin_answer(thread)) /* a timer of before has just found it in its own code */
+		return;
 	registers.reg[WF_REGISTER_SP] = sp;
 	look->call = call;
 	look->count = (uint32_t)wf_unwind(&registers, wf_unwind_peek, NULL, look->pc, WF_LOOK_FRAMES);
 	if (!reaches_entry(look) && (registers.known >> WF_REGISTER_SP & 1))
 		look->count = read_words(registers.reg[WF_REGISTER_SP], look->pc, look->count);
-	answer(thread);
+	end_answer(thread);
 }
 
 static bool ask_locked(struct wf_thread *thread)
 {
-	int tid = (int)wf_load_acq32(&thread->tid), call; /* LO-3 */
+	int tid = (int)wf_load_acq32(&thread->tid), call; /* LO-2 */
 	uintptr_t sp, pc;
 	uint32_t idle = IDLE;
 	if (tid == 0 || !wf_cas_acq_rel32(&thread->look_state, &idle, ASKED)) /* LO-1 */
@@ -237,7 +255,10 @@ bool wf_look_answered(const struct wf_thread *thread)
 
 void wf_look_done(struct wf_thread *thread)
 {
-	wf_store_rel32(&thread->look_state, IDLE); /* LO-1 */
+	uint32_t state = wf_load_acq32(&thread->look_state), next; /* LO-1 */
+	do
+		next = state == ANSWERS || state == UNWANTED ? UNWANTED : IDLE;
+	while (!wf_cas_acq_rel32(&thread->look_state, &state, next)); /* LO-1 */
 }
 
 bool wf_look_at_thread(struct wf_thread *thread, struct wf_look *look, int64_t patience)
@@ -245,8 +266,10 @@ bool wf_look_at_thread(struct wf_thread *thread, struct wf_look *look, int64_t p
 	int64_t until = wf_clock_now() + patience;
 	if (!wf_look_ask(thread))
 		return false;
-	while (!wf_look_answered(thread) && wf_clock_now() < until)
-		wf_futex_wait(&thread->look_state, ASKED, until);
+	uint32_t state;
+	while ((state = wf_load_acq32(&thread->look_state)) != ANSWERED && state != IDLE && /* LO-1 */
+		wf_clock_now() < until)
+		wf_futex_wait(&thread->look_state, state, until);
 	bool answered = wf_look_answered(thread);
 	if (answered)
 		*look = thread->look;
@@ -310,9 +333,11 @@ void wf_look_describe(const struct wf_look *look, char *buffer, size_t size)
 
 void wf_look_fetch(struct wf_thread *thread)
 {
-	int tid = (int)wf_load_acq32(&thread->tid);
 	int saved = errno;
+	wf_lock_acquire(&thread->look_lock);
+	int tid = (int)wf_load_acq32(&thread->tid); /* LO-2 */
 	if (tid != 0 && is_ours())
 		syscall(SYS_tgkill, getpid(), tid, look_signal);
+	wf_lock_release(&thread->look_lock);
 	errno = saved;
 }

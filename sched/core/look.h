@@ -6,11 +6,13 @@
  *          own code, and so never ends a system call with EINTR.
  * Rejected a signal sent by tgkill: a thread that is just falling asleep then returns EINTR from calls that the kernel does not restart.
  * Rules    LK1 one question at a time to a thread; an answer carries the count of runs at which it was given, so that an old one is known.
+ *             Who asked may go before it is answered: an answer that is being written is then thrown away by its writer.
  *          LK2 the handler walks its own stack, writes into its thread's struct, and calls nothing that locks.
  *          LK3 the signal is SIGURG: debuggers pass it on without stopping, and one that comes when its handler is gone does nothing. Where the
  *             program has taken it before its first runtime starts, it is the highest real-time one that is left. Only workers' threads take it.
- * Order    LO-1 state: ASKED (release) -> the handler (acquire) -> ANSWERED (release) -> the asker (acquire): carries the answer.
- *          LO-3 tid: 0 until the thread has made its part ready (release), and from when it takes that back: who asks (acquire) has look_lock.
+ *          LK4 the handler may use the thread's engine: that is closed when no signal can come any more.
+ * Order    LO-1 state: ASKED (release) -> who answers (acquire; ANSWERS) -> ANSWERED (release) -> the asker (acquire): carries the answer.
+ *          LO-2 tid: 0 until the thread has made its part ready (release), and from when it takes that back: who asks (acquire) has look_lock.
  * Tests    tests/stuck, tests/obs/dump_test.cc
  */
 #ifndef WF_SCHED_CORE_LOOK_H

@@ -155,7 +155,7 @@ static int start_spares(struct wf_runtime *rt, const struct survey *s, uint32_t 
 static void refused(struct wf_runtime *rt, struct memory *memory, int64_t now, int error)
 {
 	memory->spares_refused = now + WF_SPARE_PAUSE_NS;
-	if (memory->refusal_said)
+	if (memory->refusal_said || !wf_log_ready())
 		return;
 	memory->refusal_said = true;
 	if (error == -EBUSY)
@@ -168,9 +168,10 @@ static void refused(struct wf_runtime *rt, struct memory *memory, int64_t now, i
 
 static int stand_in(struct wf_runtime *rt, const struct survey *s, uint32_t spares)
 {
-	if (!s->waiting)
-		return 0;
-	return rt->worker_count == 1 ? move_baton(rt) : start_spares(rt, s, spares);
+	if (rt->worker_count > 1)
+		return s->waiting ? start_spares(rt, s, spares) : 0;
+	/* Pinned fibers wait for the worker, which is back and waits for the baton. */
+	return s->waiting || wf_load_sc32(&rt->baton_wanted) ? move_baton(rt) : 0;
 }
 
 static void look_after_spares(
@@ -228,7 +229,7 @@ static void look(struct wf_runtime *rt, struct survey *s, struct memory *memory)
 	inspect(rt, memory, now);
 }
 
-static bool all_sleep(const struct wf_runtime *rt)
+bool wf_monitor_all_sleep(const struct wf_runtime *rt)
 {
 	for (uint32_t i = 0; i < wf_reach(rt); i++)
 		if (exists(&rt->worker[i]) && !wf_idle_sleeps(&rt->idle, i))
@@ -239,9 +240,19 @@ static bool all_sleep(const struct wf_runtime *rt)
 static void sleep_until_poked(struct wf_runtime *rt, int64_t until)
 {
 	wf_swap_sc32(&rt->monitor_asleep, 1); /* MO-1 */
-	if (all_sleep(rt) && !wf_load_sc32(&rt->monitor_leaves))
+	if (wf_monitor_all_sleep(rt) && !wf_load_sc32(&rt->monitor_leaves))
 		wf_futex_wait(&rt->monitor_asleep, 1, until);
 	wf_swap_sc32(&rt->monitor_asleep, 0);
+}
+
+/* Threads that are being opened are not stuck. */
+static void await_workers(struct wf_runtime *rt)
+{
+	uint32_t opened;
+	while ((opened = wf_load_sc32(&rt->opened)) <= rt->worker_count)
+		wf_futex_wait(&rt->opened, opened, INT64_MAX);
+	for (uint32_t i = 0; i < rt->worker_count; i++)
+		rt->worker[i].held_since = wf_clock_now();
 }
 
 static void *monitor_thread(void *arg)
@@ -249,6 +260,7 @@ static void *monitor_thread(void *arg)
 	struct wf_runtime *rt = arg;
 	struct memory memory = {.inspect_again = INT64_MAX};
 	struct survey s = {0};
+	await_workers(rt);
 	while (!wf_load_sc32(&rt->monitor_leaves)) {
 		int64_t pause = s.suspects > 0 ? WF_MONITOR_STUCK_NS : WF_MONITOR_NS;
 		if (memory.still >= WF_MONITOR_IDLE && wf_spares_running(rt) == 0)

@@ -28,6 +28,8 @@ extern wf_aptr wf_survivors;
 /* 0 or a negative errno. */
 int wf_monitor_start(struct wf_runtime *rt);
 void wf_monitor_stop(struct wf_runtime *rt);
+/* Does no worker, and no spare, do anything now? */
+bool wf_monitor_all_sleep(const struct wf_runtime *rt);
 /* A worker has come out of its sleep. */
 void wf_monitor_poke(struct wf_runtime *rt);
 

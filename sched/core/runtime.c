@@ -40,7 +40,8 @@ static struct wf_runtime *take_slot(void)
 		rt = &runtimes[i];
 		rt->used = true;
 		wf_store_rlx32(&rt->by_run, 0); /* rlx: a fact for reports */
-		rt->slot = i;
+		if (rt->slot != i)		/* dumps read it at any time: once only */
+			rt->slot = i;
 		if (runtimes_used++ == 0) {
 			wf_fatal_who = describe_current;
 			wf_overflow_install();
@@ -184,8 +185,8 @@ void wf_thread_close(struct wf_thread *thread)
 {
 	wf_stack_cache_flush(thread->worker);
 	wf_fiber_cache_flush(thread->worker);
+	wf_look_thread_end(thread); /* LK4 of look.h */
 	wf_engine_close(thread);
-	wf_look_thread_end(thread);
 	wf_overflow_thread_end(thread);
 	wf_set_self(NULL);
 }
@@ -273,6 +274,7 @@ static void reset(struct wf_runtime *rt, const weft_config *config, const struct
 	memset(rt->long_seen, 0, sizeof(rt->long_seen));
 	rt->long_window = 0;
 	rt->long_lines = rt->long_unsaid = 0;
+	rt->long_report = NULL;
 	wf_store_rlx32(&rt->baton, 0);
 	wf_store_rlx32(&rt->baton_wanted, 0);
 	rt->inject_head = rt->inject_tail = NULL;

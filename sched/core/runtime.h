@@ -80,7 +80,7 @@ struct wf_runtime {
 	uint64_t long_seen[WF_LONG_SEEN];
 	int64_t long_window;
 	uint32_t long_lines, long_unsaid;
-	struct wf_long_report long_report;
+	struct wf_long_report *long_report; /* NULL: none is on its way */
 	pthread_t monitor;
 	wf_a32 monitor_asleep;
 	wf_a32 monitor_leaves;

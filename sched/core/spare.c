@@ -151,13 +151,13 @@ static void *spare_thread(void *arg)
 {
 	struct wf_thread *thread = arg;
 	struct wf_worker *w = thread->worker;
-	uint32_t runs = WF_SPARE_RUNS;
+	uint32_t runs = WF_SPARE_RUNS, retires = WF_SPARE_RETIRES;
 	wf_thread_open(thread);
 	wf_tsan_release(&thread->tsan); /* for the fibers that it runs: switch.c */
 	if (thread->open_error == 0)
 		wf_worker_loop(w);
-	else
-		wf_cas_sc32(&w->spare, &runs, WF_SPARE_LEFT);
+	else if (!wf_cas_sc32(&w->spare, &runs, WF_SPARE_LEFT))
+		wf_cas_sc32(&w->spare, &retires, WF_SPARE_LEFT);
 	if (state_of(w) == WF_SPARE_MEETS)
 		wf_runtime_meet(w->rt);
 	wf_thread_close(thread);

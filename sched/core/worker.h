@@ -83,7 +83,7 @@ enum wf_counter {
 	WF_COUNTERS,
 };
 
-/* longrun.h: a fiber as it was; id 0: it was the scheduler. */
+/* longrun.h: a fiber as it was. */
 struct wf_long_subject {
 	uint64_t id; /* as weft_id */
 	const void *site;
@@ -166,7 +166,8 @@ struct wf_look {
 };
 
 /* longrun.h: a line on its way. */
-enum wf_report_state { WF_REPORT_NONE, WF_REPORT_RUNS, WF_REPORT_SAID };
+/* LEFT: nobody waits for it any more. */
+enum wf_report_state { WF_REPORT_RUNS, WF_REPORT_SAID, WF_REPORT_LEFT };
 struct wf_long_report {
 	wf_a32 state; /* enum wf_report_state */
 	pthread_t thread;

@@ -6,6 +6,7 @@
 
 #include "sched/base/peek.h"
 #include "sched/base/seam.h"
+#include "sched/core/monitor.h"
 
 /* DL4. */
 #define SHARE 50
@@ -68,6 +69,12 @@ static bool concerns(const struct wf_fiber *fiber, const struct wf_runtime *rt)
 	return (life & WF_LIFE_LIVE) && !(life & WF_LIFE_ENDED) && is_of(fiber, rt);
 }
 
+/* DL6. */
+static bool is_over(const struct wf_runtime *rt, uint32_t index)
+{
+	return index % BLOCKS == 0 && !wf_monitor_all_sleep(rt);
+}
+
 /* False: it refutes the standstill. */
 static bool look_at_fiber(uint32_t index, struct wf_runtime *rt, struct wf_standstill *found)
 {
@@ -90,10 +97,11 @@ bool wf_standstill_look(struct wf_runtime *rt, struct wf_standstill *found, uint
 		return false;
 	*found = (struct wf_standstill){0};
 	for (uint32_t i = 1; i < size; i++) {
-		if (!concerns(wf_fiber_at(i), rt) || look_at_fiber(i, rt, found))
+		bool over = witness != NULL && is_over(rt, i);
+		if (!over && (!concerns(wf_fiber_at(i), rt) || look_at_fiber(i, rt, found)))
 			continue;
 		if (witness != NULL)
-			*witness = i;
+			*witness = over ? WF_NO_FIBER : i;
 		return false;
 	}
 	return found->fibers > 0;
@@ -235,7 +243,7 @@ static bool scan_fiber(struct wf_runtime *rt, struct watch *watch, uint32_t inde
 	return true;
 }
 
-/* Of the whole table, or (while the runtime goes on) of a part of it. */
+/* Of the whole table, or (when the runtime goes on) of a part of it. */
 static void scan(struct wf_runtime *rt, struct watch *watch, int64_t now, bool whole)
 {
 	int64_t before = wf_clock_of_thread();
@@ -243,7 +251,8 @@ static void scan(struct wf_runtime *rt, struct watch *watch, int64_t now, bool w
 	uint32_t at = whole || watch->cursor >= size ? 1 : watch->cursor;
 	for (bool over = false; at < size && !over; at++) {
 		bool look = scan_fiber(rt, watch, at, now, whole ? INT64_MIN : AGE_NS);
-		over = !whole && (look || at % BLOCKS == 0) && wf_clock_of_thread() - before > PART_NS;
+		over = (look || at % BLOCKS == 0) && wf_clock_of_thread() - before > PART_NS &&
+			!(whole && wf_monitor_all_sleep(rt)); /* DL6 */
 	}
 	watch->cursor = at < size ? at : 1;
 	watch->scan_at = wf_clock_now() + (wf_clock_of_thread() - before) * SHARE;
@@ -258,6 +267,8 @@ int64_t wf_deadlock_inspect(struct wf_runtime *rt, int64_t now, bool still)
 		again = watch->look_at;
 	else if (look && look_at_all(rt, watch, now))
 		return again;
+	else if (look && watch->witness == WF_NO_FIBER) /* broken off: DL6 */
+		again = watch->look_at;
 	if (lock_waiters(rt) == 0)
 		return again;
 	int64_t begin = wf_clock_now();

@@ -14,6 +14,7 @@
  *          DL4 looking takes at most one part in fifty of the time: a look that took long is not soon followed by another. A standstill that is none
  *             is mostly refuted by the fiber that refuted the last one.
  *          DL5 final is only what no thread can end: see wf_cycle_wait_is_final() for cycles, nobody_else() for standstills.
+ *          DL6 the monitor has stuck workers to look after: a look at a runtime that stands still ends when that goes on. It is taken again later.
  * Tests    tests/obs/deadlock_test.cc
  */
 #ifndef WF_SCHED_OBS_DEADLOCK_H
@@ -49,7 +50,8 @@ struct wf_cycle {
 	bool final;
 };
 
-/* Do all live fibers of rt (NULL: of all runtimes) wait for each other? *witness: the index of one that does not, to begin with; NULL: none. */
+/* Do all live fibers of rt (NULL: of all runtimes) wait for each other? *witness: the index of one that does not, to begin with; WF_NO_FIBER
+ * afterwards: the look was broken off (DL6). NULL: none, and it is not. */
 bool wf_standstill_look(struct wf_runtime *rt, struct wf_standstill *found, uint32_t *witness);
 /* The fiber that `view` waits for, if it is parked too and so can be part of a cycle through `start`. */
 bool wf_cycle_next(const struct wf_view *start, const struct wf_view *view, struct wf_view *next);

@@ -140,7 +140,8 @@ static void add_worker(struct wf_dump *dump, struct wf_runtime *rt, uint32_t ind
 	struct sight sight;
 	if (wf_runtime_hold(rt->slot) == NULL)
 		return;
-	bool there = look_at_worker(rt, index, dump->now, &sight);
+	/* Another runtime may stand in the slot since the last line was written. */
+	bool there = index < wf_reach(rt) && look_at_worker(rt, index, dump->now, &sight);
 	wf_runtime_let(rt);
 	if (!there)
 		return;
@@ -271,7 +272,6 @@ int weft_dump(int fd)
 	if (dump != MAP_FAILED) {
 		dump->fd = fd;
 		dump->now = wf_clock_now();
-		dump->patience = WF_DUMP_PATIENCE_NS;
 		error = with_pipe_signal_kept(dump);
 		munmap(dump, sizeof(*dump));
 	}

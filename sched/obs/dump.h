@@ -21,8 +21,6 @@
 
 #define WF_DUMP_FRAMES 64u
 #define WF_DUMP_NAME 256u
-/* Fibers that run but briefly are gone when their thread answers. To those that are stuck it does not apply. */
-#define WF_DUMP_PATIENCE_NS INT64_C(500000000)
 
 /* A stack, as found. */
 struct wf_dump_frame {
@@ -40,7 +38,6 @@ struct wf_dump {
 	struct wf_dump_frame frame[WF_DUMP_FRAMES];
 	struct wf_look look;
 	bool looked;
-	int64_t patience; /* left for threads that do not answer in time */
 	/* Pages of the stack that is walked. */
 	struct wf_dump_page {
 		uintptr_t address; /* 0: none */

@@ -275,6 +275,64 @@ TEST(DumpAround, RuntimesMayEndMeanwhile)
 	EXPECT_EQ(0u, count_of(text, "runtime "));
 }
 
+/* What a dump says of another thread, whose reader waits until `meanwhile` has been called. */
+static std::string dump_held_up(const std::function<void()> &meanwhile)
+{
+	int ends[2];
+	std::string text;
+	char buffer[10000];
+	ssize_t n;
+	EXPECT_EQ(0, pipe2(ends, O_CLOEXEC));
+	EXPECT_LT(0, fcntl(ends[1], F_SETPIPE_SZ, 4096));
+	std::thread writer([&ends] {
+		EXPECT_EQ(0, weft_dump(ends[1]));
+		close(ends[1]);
+	});
+	std::this_thread::sleep_for(std::chrono::milliseconds(300));
+	meanwhile();
+	while ((n = read(ends[0], buffer, sizeof(buffer))) > 0)
+		text.append(buffer, static_cast<size_t>(n));
+	writer.join();
+	close(ends[0]);
+	return text;
+}
+
+/* 64 KiB are written at a time; the second runtime's workers stand where the first 64 KiB end. */
+TEST(DumpAround, ARuntimeMayBeReplacedByASmallerOne)
+{
+	const weft_config one = config(1), many = config(60);
+	weft_runtime *first, *second, *third;
+	ASSERT_EQ(0, weft_start(&first, &one));
+	ASSERT_EQ(0, weft_start(&second, &many));
+	auto add = [first](size_t count) {
+		auto sleep = [](void *) -> void * {
+			weft_sleep(1000 * WEFT_SEC);
+			return nullptr;
+		};
+		for (size_t i = 0; i < count; i++)
+			ASSERT_EQ(0, weft_submit(first, sleep, nullptr));
+		std::this_thread::sleep_for(std::chrono::milliseconds(100));
+	};
+	add(20);
+	size_t few = dump().find("runtime 1: ");
+	add(20);
+	size_t more = dump().find("runtime 1: ");
+	ASSERT_LT(few, more);
+	ASSERT_LT(more, 61500u);
+	add((61500 - more) / ((more - few) / 20));
+	std::string text = dump_held_up([&] {
+		EXPECT_EQ(0, weft_stop(second));
+		weft_config bare = one;
+		bare.rescue = WEFT_RESCUE_OFF; /* it has no room for others */
+		EXPECT_EQ(0, weft_start(&third, &bare));
+	});
+	EXPECT_SAYS(text, "runtime 1: 60 workers");
+	EXPECT_EQ(0u, count_of(text, "worker 59, ")) << "it ended before";
+	EXPECT_SAYS(text, "weft: end of dump\n");
+	EXPECT_EQ(0, weft_stop(third));
+	EXPECT_EQ(0, weft_stop(first));
+}
+
 TEST(DumpAround, ManyFibersAreQuick)
 {
 	static const long many = sanitized ? 1000 : 10000;
