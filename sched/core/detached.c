@@ -39,6 +39,7 @@ static void unlist(struct wf_detached *detached)
 
 void wf_detached_submit(struct wf_worker *w, struct wf_detached *detached)
 {
+	detached->op.cancel_asked = WF_OP_UNDERWAY;
 	list(detached, w->thread);
 	wf_bump(w, WF_OPS, 1);
 	wf_engine_submit(w->thread, &detached->op);
@@ -55,8 +56,7 @@ bool wf_detached_cancel(struct wf_worker *w, struct wf_detached *detached)
 	struct wf_thread *thread = wf_load_acqp(&detached->thread);
 	if (thread == NULL || !wf_engine_entered(w, thread))
 		return false;
-	wf_engine_cancel(thread, &detached->op);
-	return true;
+	return wf_engine_cancel(thread, &detached->op);
 }
 
 void wf_detached_ended(struct wf_detached *detached)

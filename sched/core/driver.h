@@ -65,6 +65,8 @@ enum wf_op_code {
 #define WF_OP_BLOCKS INT32_MIN
 /* Another one: nothing has come of it here, it goes on at another thread (EN4 of engine.h). */
 #define WF_OP_MOVED (INT32_MIN + 1)
+/* Of cancel_asked: named to a thread whose queue it has not reached yet, so no engine has it (EN4 of engine.h). */
+#define WF_OP_UNDERWAY UINT32_MAX
 
 /* Hints. */
 #define WF_OP_POLL_FIRST 1u /* the first try would fail: wait for readiness at once */

@@ -32,11 +32,23 @@ static struct wf_op *take_all(struct wf_thread *thread)
 	return oldest;
 }
 
+/* The thread that submitted it may not have got as far as PARKED. */
+static bool is_settled(const struct wf_op *op)
+{
+	return op->complete != NULL || wf_ticket_phase(wf_load_acq64(&op->fiber->word)) == WF_PARKED; /* TK-1 */
+}
+
 static void drain(struct wf_thread *thread)
 {
+	bool own = wf_server(thread)->thread == thread; /* it has parked those fibers itself */
 	struct wf_op *next;
 	for (struct wf_op *op = take_all(thread); op != NULL; op = next) {
 		next = op->next;
+		if (WF_UNLIKELY(!own) && !is_settled(op)) {
+			wf_engine_submit(thread, op);
+			continue;
+		}
+		op->cancel_asked = 0;
 		thread->driver->submit(thread, op);
 	}
 }
@@ -115,15 +127,19 @@ void wf_engine_look(struct wf_thread *thread, struct wf_engine_state *state)
 	wf_lock_release(&thread->lock);
 }
 
-void wf_engine_cancel(struct wf_thread *thread, struct wf_op *op)
+bool wf_engine_cancel(struct wf_thread *thread, struct wf_op *op)
 {
 	drain(thread); /* it may stand there still */
+	if (WF_UNLIKELY(op->cancel_asked == WF_OP_UNDERWAY))
+		return false;
 	thread->driver->cancel(thread, op);
+	return true;
 }
 
 void wf_engine_move(struct wf_worker *w, struct wf_op *op, struct wf_thread *to)
 {
 	struct wf_fiber *fiber = op->fiber;
+	op->cancel_asked = WF_OP_UNDERWAY;
 	if (op->complete != NULL) {
 		wf_detached_relist((struct wf_detached *)op, to);
 		wf_engine_submit(to, op);
@@ -136,12 +152,6 @@ void wf_engine_move(struct wf_worker *w, struct wf_op *op, struct wf_thread *to)
 	}
 	if (to != w->thread)
 		wf_worker_notify_one(to->worker->rt, to->worker->index);
-}
-
-/* The thread that submitted it may not have got as far as PARKED. */
-static bool is_settled(const struct wf_op *op)
-{
-	return op->complete != NULL || wf_ticket_phase(wf_load_acq64(&op->fiber->word)) == WF_PARKED; /* TK-1 */
 }
 
 void wf_engine_take_queue(struct wf_worker *w, struct wf_thread *from)

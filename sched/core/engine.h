@@ -11,13 +11,14 @@
  *          EN3 fiber->op_thread names the thread whose queue or engine holds the operation; it changes under that thread's lock, and is 0
  *             when the operation is over. So with the lock held and its own name there, the operation stays.
  *          EN4 an operation can be moved to another thread while nothing has come of it: it ends here as WF_OP_MOVED and is submitted
- *             there. Its fiber stays parked with the same ticket.
+ *             there. Its fiber stays parked with the same ticket. What is on its way is in no engine (WF_OP_UNDERWAY), and an operation whose
+ *             fiber is not parked yet is left in the queue by all but its own thread.
  * Order    EN-1 the queue: push (sc cas) -> take (sc swap): carries the operation. Pairs with ID-1.6 where another than the owner pushes.
  *          EN-2 (lost interrupt) two columns, each a seq_cst RMW on its own word, then a seq_cst load of the other's:
  *               mover                                 interrupter
  *               swap op_thread to the new thread      or the interrupt bit (WK-1.3)
  *               load the life word                    load op_thread
- * Tests    tests/io, tests/stuck
+ * Tests    tests/model/engine_model.c (each step deleted in turn), tests/io, tests/stuck
  */
 #ifndef WF_SCHED_CORE_ENGINE_H
 #define WF_SCHED_CORE_ENGINE_H
@@ -50,8 +51,9 @@ static inline bool wf_engine_entered(const struct wf_worker *w, const struct wf_
 	return wf_load_rlxp(&thread->server) == w; /* rlx: only w itself writes its own address there */
 }
 
-/* With the lock held: cancels the operation of a fiber whose op_thread is this thread, or a detached one. */
-void wf_engine_cancel(struct wf_thread *thread, struct wf_op *op);
+/* With the lock held: cancels the operation of a fiber whose op_thread is this thread, or a detached one. False: it is on its way here. For a
+ * fiber's that is as good: its mover looks at the life word when it is here (EN-2). */
+bool wf_engine_cancel(struct wf_thread *thread, struct wf_op *op);
 /* With the lock of `from` held by w: moves what its queue holds to w's own thread. */
 void wf_engine_take_queue(struct wf_worker *w, struct wf_thread *from);
 /* EN4: the operation is in no engine now; it goes on at `to`. */

@@ -229,11 +229,15 @@ static void look(struct wf_runtime *rt, struct survey *s, struct memory *memory)
 	inspect(rt, memory, now);
 }
 
+/* A spare that has left is awake until it is joined. */
 bool wf_monitor_all_sleep(const struct wf_runtime *rt)
 {
-	for (uint32_t i = 0; i < wf_reach(rt); i++)
-		if (exists(&rt->worker[i]) && !wf_idle_sleeps(&rt->idle, i))
+	for (uint32_t i = 0; i < wf_reach(rt); i++) {
+		const struct wf_worker *w = &rt->worker[i];
+		bool there = !wf_is_spare(w) || wf_load_sc32(&w->spare) != WF_SPARE_ABSENT;
+		if (there && !wf_idle_sleeps(&rt->idle, i))
 			return false;
+	}
 	return true;
 }
 

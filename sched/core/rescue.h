@@ -67,10 +67,23 @@ static inline bool wf_may_run(const struct wf_worker *w)
 	return WF_LIKELY(wf_load_rlx32(&w->gated) == 0) ||
 		wf_has_baton(w); /* rlx: the barrier of RS3 orders it */
 }
-/* A worker that runs no fibers now: a spare that retires, or one without the baton. */
+enum wf_role {
+	WF_WORKS,
+	WF_STANDS_BY, /* without the baton */
+	WF_GOES,      /* a spare that retires */
+};
+
+static inline enum wf_role wf_role(const struct wf_worker *w)
+{
+	if (wf_is_spare(w) && wf_spare_retires(w))
+		return WF_GOES;
+	return wf_may_run(w) ? WF_WORKS : WF_STANDS_BY;
+}
+
+/* A worker that runs no fibers now. */
 static inline bool wf_stands_by(const struct wf_worker *w)
 {
-	return !wf_may_run(w) || (wf_is_spare(w) && wf_spare_retires(w));
+	return wf_role(w) != WF_WORKS;
 }
 /* What such a one does at its tick: gives away what it has. True: it is a spare, nothing is left, and it has left (RS4). */
 bool wf_stand_by(struct wf_worker *w);

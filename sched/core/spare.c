@@ -23,10 +23,9 @@ bool wf_spare_retires(const struct wf_worker *w)
 
 bool wf_stander_has_work(const struct wf_worker *w)
 {
-	return !wf_stands_by(w) || w->unmoved || wf_load_sc32(&w->box) != WF_NO_FIBER ||
-		wf_load_scp(&w->op_box) != NULL || wf_load_scp(&w->thread->queue) != NULL ||
-		!wf_ready_empty_sc(&w->ready) || !wf_deque_empty_sc(&w->deque) ||
-		wf_load_scp(&w->next) != NULL;
+	return w->unmoved || wf_load_sc32(&w->box) != WF_NO_FIBER || wf_load_scp(&w->op_box) != NULL ||
+		wf_load_scp(&w->thread->queue) != NULL || !wf_ready_empty_sc(&w->ready) ||
+		!wf_deque_empty_sc(&w->deque) || wf_load_scp(&w->next) != NULL;
 }
 
 /* Whatever it could run, it makes ready for others. */
@@ -48,8 +47,8 @@ static void give_away_fibers(struct wf_worker *w)
 static void give_away_timers(struct wf_worker *w)
 {
 	struct wf_thread *to = wf_rescue_target(w);
-	if (wf_timer_earliest(&w->timers) == INT64_MAX)
-		return;
+	if (to == w->thread || wf_timer_earliest(&w->timers) == INT64_MAX)
+		return; /* the first: it is needed again */
 	wf_timer_move_all(&w->timers, &to->worker->timers);
 	wf_worker_notify_one(w->rt, to->worker->index); /* its sleep may be too long now */
 }
@@ -139,10 +138,18 @@ bool wf_stand_by(struct wf_worker *w)
 	if (!empty || w->thread->interrupted != w->claims) /* RS6 */
 		return false;
 	uint32_t retires = WF_SPARE_RETIRES;
-	if (!wf_cas_sc32(&w->spare, &retires, WF_SPARE_LEFT)) /* RS5 */
-		return false;
+	return wf_cas_sc32(&w->spare, &retires, WF_SPARE_LEFT); /* RS5 */
+}
+
+/* What came to it in the last moment, and what its last operations have woken. Also of one that could not start. */
+static void leave(struct wf_worker *w)
+{
+	uint32_t state = state_of(w);
+	while (state != WF_SPARE_LEFT && state != WF_SPARE_MEETS &&
+		!wf_cas_sc32(&w->spare, &state, WF_SPARE_LEFT)) /* RS5 */
+		;
 	empty_boxes(w, w);
-	return true;
+	give_away_fibers(w);
 }
 
 WF_OWNER_CODE_END
@@ -151,13 +158,11 @@ static void *spare_thread(void *arg)
 {
 	struct wf_thread *thread = arg;
 	struct wf_worker *w = thread->worker;
-	uint32_t runs = WF_SPARE_RUNS, retires = WF_SPARE_RETIRES;
 	wf_thread_open(thread);
 	wf_tsan_release(&thread->tsan); /* for the fibers that it runs: switch.c */
 	if (thread->open_error == 0)
 		wf_worker_loop(w);
-	else if (!wf_cas_sc32(&w->spare, &runs, WF_SPARE_LEFT))
-		wf_cas_sc32(&w->spare, &retires, WF_SPARE_LEFT);
+	leave(w);
 	if (state_of(w) == WF_SPARE_MEETS)
 		wf_runtime_meet(w->rt);
 	wf_thread_close(thread);

@@ -292,18 +292,18 @@ static void withdraw(struct wf_worker *w, bool stands)
 	w->claims++;
 }
 
-/* Nothing to run: announce, look again, sleep. Returns when there may be something. */
-static void sleep_in_ring(struct wf_worker *w)
+/* Nothing to run: announce, look again, sleep. Returns when there may be something. `role`: as what it has looked for something to do. */
+static void sleep_in_ring(struct wf_worker *w, enum wf_role role)
 {
 	struct wf_runtime *rt = w->rt;
 	stop_searching(w, false);
-	bool stands = wf_stands_by(w);
+	bool stands = role != WF_WORKS;
 	announce(w, stands);
 	if (wf_load_sc32(&rt->stopping) && wf_runtime_quiet(rt)) {
 		wf_add_sc32(&rt->ended, 1);
 		wf_futex_wake(&rt->ended, UINT32_MAX);
 	}
-	bool awake = (stands ? wf_stander_has_work(w) : wf_work_visible(w)) ||
+	bool awake = wf_role(w) != role || (stands ? wf_stander_has_work(w) : wf_work_visible(w)) ||
 		wf_load_sc32(&rt->leaving) != 0; /* ID-1.6 */
 	if (!awake && rt->virtual_time)
 		awake = advance_virtual_time(rt, w);
@@ -338,10 +338,11 @@ static struct wf_fiber *next_fiber(struct wf_worker *w)
 		if (spent || w->handoff == NULL)
 			w->budget = WF_TICK_RUNS;
 		tick(w);
-		if (WF_UNLIKELY(wf_stands_by(w))) {
+		enum wf_role role = wf_role(w);
+		if (WF_UNLIKELY(role != WF_WORKS)) {
 			if (wf_stand_by(w) || wf_load_sc32(&w->rt->leaving))
 				return NULL;
-			sleep_in_ring(w);
+			sleep_in_ring(w, role);
 			continue;
 		}
 		struct wf_fiber *fiber = w->handoff;
@@ -360,7 +361,7 @@ static struct wf_fiber *next_fiber(struct wf_worker *w)
 			w->trimmed = false;
 			return fiber;
 		}
-		sleep_in_ring(w); /* what is pending ends the sleep at once; `pending` itself is only a hint */
+		sleep_in_ring(w, role); /* what is pending ends the sleep at once; `pending` itself is only a hint */
 	}
 }
 
