@@ -4,7 +4,7 @@
  * What     A runtime watches itself. When nothing in it can go on, it says so on stderr within a
  *          second, with each fiber's name, what it waits for and since when:
  *
- *   weft: deadlock: all 2 fibers of the runtime wait for each other
+ *   weft: deadlock: all 2 fibers of the runtime wait, and nobody in it can wake them
  *   weft:   fiber=4294967299 "a", spawned at main+0x30 (bank), locks mutex 0x7ffd0a40 held by fiber=4294967300 "b", for 104 ms
  *   weft:   fiber=4294967300 "b", spawned at main+0x52 (bank), locks mutex 0x7ffd0a50 held by fiber=4294967299 "a", for 104 ms
  *   weft:   cycle: fiber=4294967299 "a" locks mutex 0x7ffd0a40 held by fiber=4294967300 "b", which ..

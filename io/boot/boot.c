@@ -375,7 +375,10 @@ struct first {
 static void *run_first(void *arg)
 {
 	struct first *first = arg;
+	struct wf_runtime *rt = wf_self()->rt;
+	wf_swap_sc32(&rt->by_run, 1); /* DL5 of obs/deadlock.h: neither before nor after this fiber's life */
 	first->result = first->fn(first->arg);
+	wf_swap_sc32(&rt->by_run, 0);
 	wf_swap_sc32(&first->ended, 1);
 	wf_futex_wake(&first->ended, 1);
 	return NULL;
@@ -390,7 +393,6 @@ int weft_run(const weft_config *config, weft_fn main_fn, void *arg, void **resul
 	if (error != 0)
 		return error;
 	struct first first = {.fn = main_fn, .arg = arg};
-	wf_store_rlx32(&rt->by_run, 1); /* rlx: a fact for reports */
 	error = wf_runtime_submit(rt, run_first, &first, (const void *)main_fn);
 	while (error == 0 && wf_load_sc32(&first.ended) == 0)
 		wf_futex_wait(&first.ended, 0, INT64_MAX);

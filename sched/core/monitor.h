@@ -12,7 +12,7 @@
  *             the requests of rescue.h.
  * Order    MO-1 each side a seq_cst RMW on its own word, then a seq_cst load of the other's: the monitor's swap of `monitor_asleep` to 1, then
  *               the sleepers' bits; a worker's clearing of its bit, then `monitor_asleep`.
- * Tests    tests/stuck, tests/core/stress_test.cc
+ * Tests    tests/model/monitor_model.c (MO-1), tests/stuck, tests/core/stress_test.cc
  */
 #ifndef WF_SCHED_CORE_MONITOR_H
 #define WF_SCHED_CORE_MONITOR_H

@@ -63,9 +63,9 @@ struct wf_runtime {
 	wf_lock virtual_lock; /* one worker at a time moves virtual_now */
 	wf_aptr pool;	      /* sched/task/pool.c: made when first needed, acquire on the load */
 	wf_aptr end_pool; /* then: void (*)(struct wf_runtime *), called by stop when all fibers have ended */
-	bool used;     /* under the table's lock */
-	bool dumps;    /* io/boot's: a signal has it dumped */
-	wf_a32 by_run; /* 1: made by weft_run, whose caller waits for its end in it */
+	bool used;  /* under the table's lock */
+	bool dumps; /* io/boot's: a signal has it dumped */
+	wf_a32 by_run; /* 1: the first fiber of weft_run lives, and that one's caller waits for its end */
 	/* rescue.h */
 	_Alignas(WF_CACHE_LINE) wf_a32 reach; /* workers below it may have something; grows only */
 	wf_a32 rescues;			      /* workers whose rescue_wanted is set */
@@ -101,7 +101,7 @@ static inline uint32_t wf_reach(const struct wf_runtime *rt)
 {
 	return wf_load_sc32(&rt->reach); /* ID-1.6: raised before a spare publishes anything */
 }
-/* Were all runtimes that there are now made by weft_run? *runners: how many were. */
+/* Does a caller of weft_run wait for each runtime's first fiber? *runners: how many do. */
 bool wf_runtimes_by_run(uint32_t *runners);
 /* U5. The runtime of a slot, whose workers and threads stay until it is let go; NULL: there is none now. Any thread. */
 struct wf_runtime *wf_runtime_hold(uint32_t slot);

@@ -223,13 +223,15 @@ static int64_t foreign_threads(void)
 	return all < 0 || all < known ? -1 : all - known;
 }
 
-/* DL5. Nobody in the process can end the standstill: no thread of the program's own, and no fiber of any runtime. */
-static bool nobody_else(int64_t foreign)
+/* DL5. Nobody in the process can end the standstill: no thread of the program's own, and no fiber of any runtime. Threads are counted between two
+ * looks at the fibers: a caller of weft_run waits as long as its first fiber does. */
+static bool nobody_else(void)
 {
 	struct wf_standstill first, second;
 	uint32_t runners;
-	return foreign == 0 && wf_runtimes_by_run(&runners) && wf_standstill_look(NULL, &first, NULL) &&
-		wf_standstill_look(NULL, &second, NULL) && wf_standstill_same(&first, &second);
+	return wf_standstill_look(NULL, &first, NULL) && wf_runtimes_by_run(&runners) &&
+		foreign_threads() == 0 && wf_standstill_look(NULL, &second, NULL) &&
+		wf_standstill_same(&first, &second);
 }
 
 /* What becomes of it. */
@@ -262,10 +264,10 @@ static const char *plural(uint64_t n)
 static void add_outlook(struct text *text, int64_t foreign)
 {
 	if (foreign > 0)
-		add(text, "weft:   %lld thread%s of the program's own may still end it: going on\n",
+		add(text, "weft:   %lld thread%s of the program's own may still end it\n",
 			(long long)foreign, plural((uint64_t)foreign));
 	else
-		add(text, "weft:   other threads or runtimes may still end it: going on\n");
+		add(text, "weft:   other threads or runtimes may still end it\n");
 }
 
 /* DL3. */
@@ -298,7 +300,7 @@ bool wf_deadlock_report_all(
 	bool circular = find_cycle(rt, &cycle);
 	int64_t foreign = foreign_threads();
 	weft_deadlock deadlock = {.fibers = found->fibers, .cycle = circular};
-	deadlock.final = (circular && cycle.final) || nobody_else(foreign);
+	deadlock.final = (circular && cycle.final) || nobody_else();
 	bool again = said->final && wf_standstill_same(&said->last, found);
 	bool say = may_say(said, found, now);
 	said->last = *found;
@@ -306,9 +308,9 @@ bool wf_deadlock_report_all(
 	if (again || (!say && !deadlock.final) || !open_text(&text))
 		return false;
 	if (found->fibers == 1)
-		add(&text, "weft: deadlock: the only fiber of the runtime waits, and no other can wake it\n");
+		add(&text, "weft: deadlock: the only fiber of the runtime waits, and nobody in it can wake it\n");
 	else
-		add(&text, "weft: deadlock: all %llu fibers of the runtime wait for each other\n",
+		add(&text, "weft: deadlock: all %llu fibers of the runtime wait, and nobody in it can wake them\n",
 			(unsigned long long)found->fibers);
 	add_more(&text, found->fibers, add_all(&text, rt, now));
 	if (circular)
@@ -335,7 +337,7 @@ void wf_deadlock_report_cycle(struct wf_runtime *rt, const struct wf_cycle *cycl
 	add_cycle_fibers(&text, cycle, now);
 	add_cycle(&text, cycle);
 	if (!cycle->final)
-		add(&text, "weft:   a cancellation may still end it: going on\n");
+		add(&text, "weft:   a cancellation may still end it\n");
 	act(rt, &text, &deadlock, "the fibers named above wait for each other in a cycle");
 	close_text(&text);
 }

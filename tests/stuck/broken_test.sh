@@ -11,7 +11,7 @@ program=$2
 said_by() {
 	case $1 in
 	lost_close)
-		echo 'deadlock: all 2 fibers of the runtime wait for each other'
+		echo 'deadlock: all 2 fibers of the runtime wait, and nobody in it can wake them'
 		echo 'fiber=[0-9]+ "start", .*joins fiber=[0-9]+ "printer"'
 		echo 'fiber=[0-9]+ "printer", spawned at start\+.*, receives from channel 0x[0-9a-f]+ .*nobody sends'
 		;;
