@@ -2,8 +2,8 @@
 /* offload.h - work that would block: run it on a thread of the pool
  *
  * What     A computation of many milliseconds, or a call of a library that sleeps in the kernel,
- *          holds its worker and all fibers that wait for it. weft_offload() runs it on a plain
- *          thread while the fiber parks.
+ *          holds its worker: the others there stand still for some 10 ms each time, until another
+ *          thread takes them over. weft_offload() runs it on a plain thread while the fiber parks.
  * Rules    The pool belongs to the runtime. It starts empty, grows while work waits (to
  *          weft_config.offload_threads, WEFT_OFFLOAD_THREADS, or 256), and its threads leave when
  *          they have had nothing to do for 5 seconds. Work beyond the bound waits, first come first

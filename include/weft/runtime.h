@@ -25,11 +25,13 @@
  *          WEFT_OFFLOAD_THREADS  most threads of the offload pool, 1 .. 4096
  *          WEFT_NAMESERVERS  name servers instead of those of resolv.conf: 127.0.0.1:53,[::1]:53
  *          WEFT_RESCUE      coop | signal | off: as weft_config.rescue
- *          WEFT_LONG_RUN    milliseconds of weft_config.long_run, 1 .. 1000000; off: no report
+ *          WEFT_LONG_RUN    milliseconds of weft_config.long_run, 1 .. 1000000; off: no report. Below
+ *                           6 it is as 6, and who is up to 6 ms above it may be missed
  *          WEFT_DUMP_SIGNAL QUIT, SIGUSR1, 12...: this signal has weft_dump() write to stderr
  *          WEFT_LEAKS       on | off: as the flag WEFT_LEAK_REPORT; default off
- *          WEFT_LOG         info | warn | off: what weft says on stderr; default warn. Fatal lines
- *                           and the reason of a failed start are always said.
+ *          WEFT_LOG         info | warn | off: what weft says on stderr; default warn. Said always:
+ *                           fatal lines, the reason of a failed start, leaks (they were asked
+ *                           for), deadlocks (see weft_on_deadlock), and whom a stop waits for
  */
 #ifndef WEFT_RUNTIME_H
 #define WEFT_RUNTIME_H
