@@ -332,8 +332,10 @@ void wf_worker_loop(struct wf_worker *w);
  * it then. */
 void wf_worker_notify(struct wf_worker *w, bool lone);
 void wf_runtime_notify(struct wf_runtime *rt); /* the same from a thread that is no worker of rt */
+/* After publishing to that worker's inbox or box. */
 void wf_worker_notify_one(struct wf_runtime *rt, uint32_t worker);
 
+WF_OWNER_CODE_BEGIN
 /* A fiber that could go on, behind the others. Not from a fiber's own code (RS3 of rescue.h). */
 static inline void wf_requeue(struct wf_worker *w, struct wf_fiber *fiber)
 {
@@ -345,7 +347,8 @@ static inline void wf_requeue(struct wf_worker *w, struct wf_fiber *fiber)
 	if (wf_shared(w))
 		wf_worker_notify(w, false);
 }
-/* after publishing to that worker's inbox or box */
+WF_OWNER_CODE_END
+
 int64_t wf_worker_now(const struct wf_worker *w);
 
 #endif
