@@ -157,7 +157,8 @@ void wf_rescue_unshare(struct wf_runtime *rt)
 	if (!rt->unshares)
 		return;
 	rt->all_shared = false;
-	wf_store_rlx32(&rt->worker[0].gated, 0); /* rlx: there is nobody else */
+	/* rlx: there is nobody else, and the worker is not under suspicion: it has run something since the last thief was about. */
+	wf_store_rlx32(&rt->worker[0].gated, 0);
 	wf_store_rlx32(&rt->worker[0].shared, 0);
 }
 

@@ -22,13 +22,13 @@
  *             looked at for the last time, and read (sc) after a post.
  *          RS6 a spare leaves only when nobody owes it an interrupt: it was told as often as its sleep bit was taken (`claims`).
  *          RS7 a runtime with one worker has never two threads at its fibers: who runs them has the baton. The monitor takes it from a stuck
- *             worker, between two looks at which that is in its fiber's code, and gives it to a spare; back among its queues the worker asks for it, runs
+ *             worker, between two looks at which that is in its fiber's code, in the same run, and gives it to a spare; back among its queues the worker asks for it, runs
  *             nothing before it has it, and the spare passes it on at its next switch. So fibers of one worker that share data without a lock
  *             meet another only where one of them is stuck.
  *          RS8 not stuck is who only waits for a processor: moving its work would help nobody, and take fibers by surprise.
  * Order    RS-1 rescue_wanted: the monitor's swap -> the rescuer's swap; nothing is carried by it.
  *          RS-2 baton and baton_wanted: each side a seq_cst RMW on its word, then a seq_cst load of the sleepers' bitmap; who sleeps, the reverse (ID-1).
- * Tests    tests/stuck
+ * Tests    tests/stuck, tests/model/rescue_model.c (RS3), tests/model/baton_model.c (RS7), tests/model/spare_model.c (RS4 to RS6)
  */
 #ifndef WF_SCHED_CORE_RESCUE_H
 #define WF_SCHED_CORE_RESCUE_H
@@ -67,6 +67,8 @@ static inline bool wf_may_run(const struct wf_worker *w)
 	return WF_LIKELY(wf_load_rlx32(&w->gated) == 0) ||
 		wf_has_baton(w); /* rlx: the barrier of RS3 orders it */
 }
+
+/* What a worker's thread is there for. It changes at any moment; who sleeps looks again (ID-1.6). */
 enum wf_role {
 	WF_WORKS,
 	WF_STANDS_BY, /* without the baton */
@@ -85,8 +87,10 @@ static inline bool wf_stands_by(const struct wf_worker *w)
 {
 	return wf_role(w) != WF_WORKS;
 }
-/* What such a one does at its tick: gives away what it has. True: it is a spare, nothing is left, and it has left (RS4). */
-bool wf_stand_by(struct wf_worker *w);
+
+/* What such a one does at its tick: gives away what it has. True: it is a spare, nothing is left, and it has left (RS4). *role: as what it has acted,
+ * which may have changed twice since. */
+bool wf_stand_by(struct wf_worker *w, enum wf_role *role);
 /* Instead of ID-1.6, for such a one: is there anything it has to do, or to give away? */
 bool wf_stander_has_work(const struct wf_worker *w);
 /* RS5, after a post to the worker's boxes. */

@@ -23,7 +23,9 @@ bool wf_spare_retires(const struct wf_worker *w)
 
 bool wf_stander_has_work(const struct wf_worker *w)
 {
-	return w->unmoved || wf_load_sc32(&w->box) != WF_NO_FIBER || wf_load_scp(&w->op_box) != NULL ||
+	/* RS-2: a spare that has the baton passes it on. */
+	return wf_load_sc32(&w->rt->baton) == w->index || w->unmoved ||
+		wf_load_sc32(&w->box) != WF_NO_FIBER || wf_load_scp(&w->op_box) != NULL ||
 		wf_load_scp(&w->thread->queue) != NULL || !wf_ready_empty_sc(&w->ready) ||
 		!wf_deque_empty_sc(&w->deque) || wf_load_scp(&w->next) != NULL;
 }
@@ -114,18 +116,22 @@ static void give_baton(struct wf_runtime *rt, uint32_t to)
 static void settle_baton(struct wf_worker *w)
 {
 	struct wf_runtime *rt = w->rt;
-	uint32_t holder = wf_load_sc32(&rt->baton);
-	if (wf_is_spare(w) && holder == w->index) {
+	uint32_t holder = w->index;
+	if (wf_is_spare(w)) {
+		if (!wf_cas_sc32(&rt->baton, &holder, WF_NO_BATON)) /* the monitor may take it at this moment */
+			return;
 		wf_swap_sc32(&rt->baton_wanted, 0);
 		give_baton(rt, 0);
-	} else if (!wf_is_spare(w) && holder != 0 && wf_swap_sc32(&rt->baton_wanted, 1) == 0 &&
-		holder != WF_NO_BATON) {
-		wf_worker_notify_one(rt, holder);
+	} else if (wf_load_sc32(&rt->baton) != 0 && wf_swap_sc32(&rt->baton_wanted, 1) == 0) {
+		holder = wf_load_sc32(&rt->baton); /* RS-2: who gets it later sees that it is wanted */
+		if (holder != WF_NO_BATON)
+			wf_worker_notify_one(rt, holder);
 	}
 }
 
-bool wf_stand_by(struct wf_worker *w)
+bool wf_stand_by(struct wf_worker *w, enum wf_role *role)
 {
+	*role = WF_STANDS_BY;
 	pass_on_wake(w);
 	give_away_fibers(w);
 	if (w->bound)
@@ -135,8 +141,10 @@ bool wf_stand_by(struct wf_worker *w)
 	give_away_timers(w);
 	bool empty = move_operations(w) && w->thread->detached == NULL &&
 		wf_load_scp(&w->thread->queue) == NULL;
-	if (!empty || w->thread->interrupted != w->claims) /* RS6 */
+	if (!empty || w->thread->interrupted != w->claims) { /* RS6 */
+		*role = WF_GOES;
 		return false;
+	}
 	uint32_t retires = WF_SPARE_RETIRES;
 	return wf_cas_sc32(&w->spare, &retires, WF_SPARE_LEFT); /* RS5 */
 }
@@ -222,9 +230,20 @@ static struct wf_worker *baton_taker(struct wf_runtime *rt, int *error)
 	return NULL;
 }
 
+/* RS7, with the baton taken from it: is it in the code of the very fiber that was found stuck? */
+static bool is_held_still(const struct wf_worker *from)
+{
+	/* rlx: the load before it has seen whatever was done before NONE. */
+	return wf_rescue_barrier() && wf_load_sc32(&from->after.kind) == WF_AFTER_NONE &&
+		wf_load_rlx64(&from->counter[WF_RUNS]) == from->seen_runs;
+}
+
 int wf_baton_move(struct wf_runtime *rt)
 {
-	struct wf_worker *from = &rt->worker[wf_load_sc32(&rt->baton)];
+	uint32_t holder = wf_load_sc32(&rt->baton);
+	if (holder == WF_NO_BATON || !wf_load_rlx32(&rt->worker[holder].stuck)) /* rlx: the monitor's own */
+		return 0; /* a spare is passing it on, or has done so */
+	struct wf_worker *from = &rt->worker[holder];
 	int error = 0;
 	struct wf_worker *to =
 		from->index != 0 && !wf_load_rlx32(&rt->worker[0].stuck) /* rlx: the monitor's own */
@@ -232,11 +251,10 @@ int wf_baton_move(struct wf_runtime *rt)
 		: baton_taker(rt, &error);
 	if (to == NULL)
 		return error;
-	uint32_t holder = from->index;
 	if (!wf_cas_sc32(&rt->baton, &holder, WF_NO_BATON))
 		return 0; /* it has just passed it on */
-	if (!wf_rescue_barrier() || wf_load_sc32(&from->after.kind) != WF_AFTER_NONE)
-		to = from; /* it is back among its queues */
+	if (!is_held_still(from))
+		to = from; /* it is back among its queues, or has been */
 	if (to->index == 0)
 		wf_swap_sc32(&rt->baton_wanted, 0);
 	give_baton(rt, to->index);

@@ -340,7 +340,7 @@ static struct wf_fiber *next_fiber(struct wf_worker *w)
 		tick(w);
 		enum wf_role role = wf_role(w);
 		if (WF_UNLIKELY(role != WF_WORKS)) {
-			if (wf_stand_by(w) || wf_load_sc32(&w->rt->leaving))
+			if (wf_stand_by(w, &role) || wf_load_sc32(&w->rt->leaving))
 				return NULL;
 			sleep_in_ring(w, role);
 			continue;

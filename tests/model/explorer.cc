@@ -43,7 +43,7 @@ struct Store {
 	Place place;
 };
 
-enum class Kind { kLoad, kRmw, kStep, kWait, kFull, kEnded };
+enum class Kind { kLoad, kRmw, kStep, kBarrier, kWait, kFull, kEnded };
 
 struct Operation {
 	Kind kind;
@@ -150,15 +150,22 @@ public:
 	Operation &prepare(Kind kind, const char *name, const char *file, int line);
 	uint64_t ask();
 	void hold(const Store &store);
+	bool changes(const void *at) const;
+	uint64_t load(const Thread &thread, const void *at, size_t size) const;
+	uint64_t load_own(const void *at, size_t size) const
+	{
+		return load(thread_[current_], at, size);
+	}
 	void fail(const char *format, va_list values);
 	static wf_context_next thread_main(void *);
 
 private:
 	void start();
 	void run(uint32_t thread);
+	void save(char *to) const;
+	void load_saved(const char *from);
 	Event apply(const Choice &choice);
 	void flush(Thread &thread, size_t which);
-	uint64_t load(const Thread &thread) const;
 	uint64_t update(Thread &thread);
 	void list_choices(std::vector<Choice> *choices, uint32_t first) const;
 	void list_choices_of(std::vector<Choice> *choices, uint32_t thread) const;
@@ -200,6 +207,14 @@ uint64_t read_word(const void *at, size_t size)
 	return value;
 }
 
+uint64_t hash_words(uint64_t hash, const void *at, size_t bytes)
+{
+	const char *from = static_cast<const char *>(at);
+	for (size_t i = 0; i < bytes; i += 8)
+		hash = mix(hash, read_word(from + i, 8));
+	return hash;
+}
+
 wf_context_next Explorer::thread_main(void *)
 {
 	now->program_->thread[now->current_].main(now->program_->thread[now->current_].argument);
@@ -235,6 +250,19 @@ void Explorer::hold(const Store &store)
 	thread.store[thread.stored++] = store;
 }
 
+/* M1. */
+bool Explorer::changes(const void *at) const
+{
+	uintptr_t address = reinterpret_cast<uintptr_t>(at);
+	if (address - reinterpret_cast<uintptr_t>(model_->state) < model_->state_bytes ||
+		model_->parts == 0)
+		return true;
+	for (uint32_t i = 0; i < model_->parts; i++)
+		if (address - reinterpret_cast<uintptr_t>(model_->part[i].at) < model_->part[i].bytes)
+			return true;
+	return false;
+}
+
 void Explorer::fail(const char *format, va_list values)
 {
 	if (result_->failed)
@@ -253,6 +281,8 @@ void Explorer::run(uint32_t thread)
 void Explorer::start()
 {
 	memset(model_->state, 0, model_->state_bytes);
+	for (uint32_t i = 0; i < model_->parts; i++)
+		memset(model_->part[i].at, 0, model_->part[i].bytes);
 	if (program_->setup != nullptr)
 		program_->setup();
 	memset(stack_, 0, sizeof(stack_));
@@ -270,12 +300,12 @@ void Explorer::flush(Thread &thread, size_t which)
 	thread.stored--;
 }
 
-uint64_t Explorer::load(const Thread &thread) const
+uint64_t Explorer::load(const Thread &thread, const void *at, size_t size) const
 {
 	for (size_t i = thread.stored; i-- > 0;)
-		if (thread.store[i].at == thread.next.at)
+		if (thread.store[i].at == at)
 			return thread.store[i].value;
-	return read_word(thread.next.at, thread.next.size);
+	return read_word(at, size);
 }
 
 /* A RMW, with the buffer empty. Returns the value before. */
@@ -323,8 +353,12 @@ Event Explorer::apply(const Choice &choice)
 	if (op.kind != Kind::kLoad && op.kind != Kind::kFull)
 		while (thread.stored > 0)
 			flush(thread, 0);
+	/* Whichever thread's stores were first: those runs are explored, too, as flushes before this step. */
+	for (uint32_t i = 0; i < program_->threads && op.kind == Kind::kBarrier; i++)
+		while (thread_[i].stored > 0)
+			flush(thread_[i], 0);
 	if (op.kind == Kind::kLoad)
-		thread.result = event.before = event.after = load(thread);
+		thread.result = event.before = event.after = load(thread, op.at, op.size);
 	if (op.kind == Kind::kRmw) {
 		thread.result = event.before = update(thread);
 		event.after = read_word(op.at, op.size);
@@ -377,10 +411,9 @@ void Explorer::list_choices(std::vector<Choice> *choices, uint32_t first) const
 
 uint64_t Explorer::hash() const
 {
-	uint64_t hash = 0;
-	const char *state = static_cast<const char *>(model_->state);
-	for (size_t i = 0; i < model_->state_bytes; i += 8)
-		hash = mix(hash, read_word(state + i, 8));
+	uint64_t hash = hash_words(0, model_->state, model_->state_bytes);
+	for (uint32_t i = 0; i < model_->parts; i++)
+		hash = hash_words(hash, model_->part[i].at, model_->part[i].bytes);
 	for (uint32_t i = 0; i < program_->threads; i++) {
 		const Thread &thread = thread_[i];
 		const char *sp = static_cast<const char *>(thread.sp);
@@ -399,6 +432,22 @@ uint64_t Explorer::hash() const
 	return hash;
 }
 
+void Explorer::save(char *to) const
+{
+	memcpy(to, model_->state, model_->state_bytes);
+	to += model_->state_bytes;
+	for (uint32_t i = 0; i < model_->parts; to += model_->part[i++].bytes)
+		memcpy(to, model_->part[i].at, model_->part[i].bytes);
+}
+
+void Explorer::load_saved(const char *from)
+{
+	memcpy(model_->state, from, model_->state_bytes);
+	from += model_->state_bytes;
+	for (uint32_t i = 0; i < model_->parts; from += model_->part[i++].bytes)
+		memcpy(model_->part[i].at, from, model_->part[i].bytes);
+}
+
 /* The present state as a frame, to come back to. */
 void Explorer::push(const Event &event)
 {
@@ -411,8 +460,8 @@ void Explorer::push(const Event &event)
 	frame.last = event.thread;
 	frame.event = event;
 	list_choices(&frame.choices, event.thread);
-	memcpy(frame.thread, thread_, sizeof(thread_));
-	memcpy(frame.state, model_->state, model_->state_bytes);
+	memcpy(frame.thread, thread_, program_->threads * sizeof(thread_[0]));
+	save(frame.state);
 	frame.stacks.clear();
 	for (uint32_t i = 0; i < program_->threads; i++)
 		frame.stacks.insert(
@@ -421,8 +470,8 @@ void Explorer::push(const Event &event)
 
 void Explorer::restore(const Frame &frame)
 {
-	memcpy(thread_, frame.thread, sizeof(thread_));
-	memcpy(model_->state, frame.state, model_->state_bytes);
+	memcpy(thread_, frame.thread, program_->threads * sizeof(thread_[0]));
+	load_saved(frame.state);
 	const char *from = frame.stacks.data();
 	for (uint32_t i = 0; i < program_->threads; i++) {
 		size_t bytes = static_cast<size_t>(stack_top(i) - static_cast<char *>(thread_[i].sp));
@@ -501,21 +550,32 @@ void Explorer::explore(uint64_t states_max)
 
 uint64_t model_load(const void *at, size_t size, const char *name, const char *file, int line)
 {
+	if (!now->changes(at))
+		return read_word(at, size);
 	Operation &op = now->prepare(Kind::kLoad, name, file, line);
 	op.at = const_cast<void *>(at);
 	op.size = size;
 	return now->ask();
 }
 
+uint64_t model_own(const uint64_t *at)
+{
+	return now->load_own(at, sizeof(*at));
+}
+
 void model_store(void *at, size_t size, uint64_t value, bool release, const char *name,
 	const char *file, int line)
 {
+	if (!now->changes(at))
+		die("a store to what is not in the model's state");
 	now->hold({at, size, value, release, {name, file, line}});
 }
 
 uint64_t model_rmw(void *at, size_t size, enum model_update rmw, uint64_t operand, const char *name,
 	const char *file, int line)
 {
+	if (!now->changes(at))
+		die("an update of what is not in the model's state");
 	Operation &op = now->prepare(Kind::kRmw, name, file, line);
 	op.at = at;
 	op.size = size;
@@ -558,6 +618,12 @@ void model_step(const char *what)
 	now->ask();
 }
 
+void model_barrier(const char *what)
+{
+	now->prepare(Kind::kBarrier, what, nullptr, 0);
+	now->ask();
+}
+
 void model_wait(const char *what, const uint32_t *word, uint32_t *alarms)
 {
 	Operation &op = now->prepare(Kind::kWait, what, nullptr, 0);
@@ -577,7 +643,13 @@ void model_fail(const char *format, ...)
 void model_explore(const struct model *model, const struct model_program *program,
 	uint64_t states_max, struct model_result *result)
 {
-	if (model->state_bytes % 8 != 0 || model->state_bytes > kStateMax)
+	size_t bytes = model->state_bytes;
+	bool whole = bytes % 8 == 0;
+	for (uint32_t i = 0; i < model->parts; i++) {
+		bytes += model->part[i].bytes;
+		whole = whole && model->part[i].bytes % 8 == 0;
+	}
+	if (!whole || bytes > kStateMax)
 		die("a model's state is a multiple of 8 bytes, at most kStateMax");
 	memset(result, 0, sizeof(*result));
 	Explorer(model, program, result).explore(states_max);
