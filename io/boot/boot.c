@@ -375,9 +375,11 @@ struct first {
 static void *run_first(void *arg)
 {
 	struct first *first = arg;
-	struct wf_runtime *rt = wf_self()->rt;
+	const struct wf_fiber *fiber = wf_current();
+	struct wf_runtime *rt = fiber->rt;
 	wf_swap_sc32(&rt->by_run, 1); /* DL5 of obs/deadlock.h: neither before nor after this fiber's life */
 	first->result = first->fn(first->arg);
+	wf_scopes_check(fiber); /* the stop cancels what is open */
 	wf_swap_sc32(&rt->by_run, 0);
 	wf_swap_sc32(&first->ended, 1);
 	wf_futex_wake(&first->ended, 1);

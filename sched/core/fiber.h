@@ -107,6 +107,7 @@ struct wf_frame {
 	uint32_t wait_kind;	 /* enum wf_wait_kind */
 	struct wf_reach *reach;	 /* the innermost scope it is in; NULL: none */
 	struct wf_scope *scope;	 /* the innermost it has open itself; under its shard, scope.c */
+	const void *scope_site;	 /* return address of the call that opened that one */
 	struct wf_timer timer;	 /* armed while a deadline is set */
 	struct wf_local *locals; /* fiber-local storage, sched/task/local.c */
 	uint32_t local_count;
@@ -142,7 +143,7 @@ struct wf_fiber {
 	void *arg; /* the argument, later the result */
 	struct wf_stack stack;
 	struct wf_frame *frame; /* NULL before the start */
-	const void *site;	/* return address of the spawning call */
+	const void *site; /* return address of the spawning call; of weft_run's first fiber, its function */
 	/* A cancel request on its way to the owner of the ring (request box, worker.h). */
 	wf_a32 op_thread; /* thread slot + 1 whose engine holds the operation; w: that thread's commit */
 	wf_a32 boxed;	     /* 1: linked in some box */

@@ -28,7 +28,11 @@ static struct sigaction former[2];
 
 void wf_describe_site(const void *site, char *buffer, size_t size)
 {
-	wf_symbol(site, false, buffer, size);
+	/* Mostly an address of return; of weft_run's first fiber, its function. No call returns to a function's first byte. */
+	static const char beginning[] = "+0x0 ";
+	wf_symbol(site, true, buffer, size);
+	if (strstr(buffer, beginning) == NULL)
+		wf_symbol(site, false, buffer, size);
 }
 
 void wf_overflow_report(const struct wf_fiber *fiber)

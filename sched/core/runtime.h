@@ -118,7 +118,7 @@ struct wf_fiber *wf_inject_take(struct wf_runtime *rt, uint32_t most, uint32_t *
 /* overflow.c: names the fiber whose stack overflowed. */
 int wf_overflow_thread_init(struct wf_thread *thread); /* signal stack of the calling worker thread; 0 or -ENOMEM */
 void wf_overflow_thread_end(struct wf_thread *thread);
-/* Writes the place of a return address: symbol+offset where it is known. */
+/* Writes the place where something was made, symbol+offset where it is known; that of a fiber or of the call that opened a scope. All reports ask here. */
 void wf_describe_site(const void *site, char *buffer, size_t size);
 void wf_overflow_report(const struct wf_fiber *fiber); /* the line; async-signal-safe */
 /* For stacks without a guard page: dies with that line when the word at the low end has gone. */

@@ -202,12 +202,19 @@ void wf_cancelled_opener(struct wf_worker *w, struct wf_fiber *fiber, uint64_t l
 		scope_calls()->opener_cancelled(w, fiber, wf_fiber_generation(life));
 }
 
-static __attribute__((noreturn)) void scope_left_open(const struct wf_scope *scope)
+/* The scope itself lies in a stack frame that is gone. */
+static __attribute__((noreturn)) void scope_left_open(const struct wf_frame *frame)
 {
 	char site[192];
-	wf_describe_site(scope_calls()->opened_at(scope), site, sizeof(site));
+	wf_describe_site(frame->scope_site, site, sizeof(site));
 	wf_fatal("a fiber returned from its function with a scope open, opened at %s: close it first",
 		site);
+}
+
+void wf_scopes_check(const struct wf_fiber *fiber)
+{
+	if (WF_UNLIKELY(fiber->frame->scope != NULL))
+		scope_left_open(fiber->frame);
 }
 
 struct wf_fiber *wf_fiber_end(struct wf_fiber *fiber, void *result)
@@ -223,8 +230,7 @@ struct wf_fiber *wf_fiber_end(struct wf_fiber *fiber, void *result)
 	struct wf_worker *w = wf_self();
 	if (WF_UNLIKELY(w == NULL))
 		wf_fatal("the child of a fork returned from its fiber's function: it must exec or _exit");
-	if (WF_UNLIKELY(fiber->frame->scope != NULL))
-		scope_left_open(fiber->frame->scope);
+	wf_scopes_check(fiber);
 	if (WF_UNLIKELY(fiber->flags & WF_FIBER_CANARY))
 		wf_overflow_check(fiber);
 	if (fiber->frame->deadline_armed)

@@ -14,6 +14,9 @@
 /* The end of a fiber, on its own stack. Returns its joiner when that may run next on this worker. */
 struct wf_fiber *wf_fiber_end(struct wf_fiber *fiber, void *result);
 
+/* Dies with a line if the fiber, whose function has returned, has a scope open: before anybody looks for it there. */
+void wf_scopes_check(const struct wf_fiber *fiber);
+
 /* Runs the destructors of fiber-local storage on the ending fiber; set by sched/task/local.c when a first key exists. */
 extern wf_aptr wf_local_end; /* void (*)(struct wf_frame *) */
 
@@ -38,8 +41,6 @@ struct wf_scope_calls {
 	/* A SCOPED fiber, at its end, leaves its scope. Returns the opener if it waited for just this: its ticket is won, *ticket. */
 	struct wf_fiber *(*child_ended)(
 		struct wf_worker *w, struct wf_fiber *child, int result, uint64_t *ticket);
-	/* Where a scope that is open was opened. */
-	const void *(*opened_at)(const struct wf_scope *scope);
 };
 extern wf_aptr wf_scope_calls; /* const struct wf_scope_calls * */
 

@@ -231,6 +231,7 @@ void wf_fiber_prepare(struct wf_worker *w, struct wf_fiber *fiber)
 	frame->reach = scoped ? fiber->scope : NULL;
 	frame->scope_deadline = scoped ? fiber->scope->deadline : WEFT_FOREVER;
 	frame->scope = NULL;
+	frame->scope_site = NULL;
 	frame->wait_kind = 0;
 	frame->holds = (struct wf_holds){0};
 	memset(&frame->timer, 0, sizeof(frame->timer));

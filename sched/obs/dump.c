@@ -175,14 +175,19 @@ static void add_state(struct wf_dump *dump, const struct wf_view *view, bool fou
 		add(dump, ", cancelled");
 }
 
-static void add_fiber(struct wf_dump *dump, struct wf_view *view)
+/* False: it has gone meanwhile, and there is nothing about it. */
+static bool add_fiber(struct wf_dump *dump, struct wf_view *view)
 {
 	char who[96], site[192];
+	enum wf_dump_found stack = WF_DUMP_NOT_FOUND;
 	dump->now = wf_clock_now();
 	dump->frames = 0;
 	dump->looked = false;
-	bool found = view->state != WF_VIEW_UNSTARTED && view->state != WF_VIEW_ENDED &&
-		wf_dump_stack(dump, view);
+	if (view->state != WF_VIEW_UNSTARTED && view->state != WF_VIEW_ENDED)
+		stack = wf_dump_stack(dump, view);
+	if (stack == WF_DUMP_GONE)
+		return false;
+	bool found = stack == WF_DUMP_FOUND;
 	wf_view_describe(view, who, sizeof(who));
 	wf_view_describe_site(view, site, sizeof(site));
 	add(dump, "  %s: ", who);
@@ -197,6 +202,7 @@ static void add_fiber(struct wf_dump *dump, struct wf_view *view)
 			symbol_of(dump, (const void *)(uintptr_t)view->fn, true));
 	else if (view->state != WF_VIEW_ENDED)
 		add(dump, "      moves: no backtrace\n");
+	return true;
 }
 
 static void add_fibers(struct wf_dump *dump, struct wf_runtime *rt)
@@ -205,9 +211,8 @@ static void add_fibers(struct wf_dump *dump, struct wf_runtime *rt)
 	uint32_t size = wf_fiber_table_size();
 	for (uint32_t i = 1; i < size && dump->error == 0; i++) {
 		struct wf_view view;
-		if (!wf_view_take(i, rt, &view))
+		if (!wf_view_take(i, rt, &view) || !add_fiber(dump, &view))
 			continue;
-		add_fiber(dump, &view);
 		count[view.state]++;
 		all++;
 	}

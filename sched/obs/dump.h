@@ -53,8 +53,14 @@ struct wf_dump {
 	char text[64 * 1024];
 };
 
-/* dump_stack.c. DU3: finds the fiber's frames; the snapshot is taken anew if it has gone on. False: it moves, or there is no stack to see. */
-bool wf_dump_stack(struct wf_dump *dump, struct wf_view *view);
+/* What came of looking for a fiber's stack. */
+enum wf_dump_found {
+	WF_DUMP_FOUND,
+	WF_DUMP_NOT_FOUND, /* it moves, or there is no stack to see */
+	WF_DUMP_GONE,	   /* the fiber is no more, and the snapshot says nothing */
+};
+/* dump_stack.c. DU3: finds the fiber's frames; the snapshot is taken anew if it has gone on. */
+enum wf_dump_found wf_dump_stack(struct wf_dump *dump, struct wf_view *view);
 /* Is it in its own code now, on which worker? UINT32_MAX: on none. The runtime is held. */
 uint32_t wf_dump_worker_of(struct wf_runtime *rt, const struct wf_fiber *fiber);
 

@@ -163,16 +163,17 @@ static bool walk_once(struct wf_dump *dump, const struct wf_view *view)
 	return found;
 }
 
-bool wf_dump_stack(struct wf_dump *dump, struct wf_view *view)
+enum wf_dump_found wf_dump_stack(struct wf_dump *dump, struct wf_view *view)
 {
 	for (int i = 0; i < TRIES; i++) {
 		dump->looked = false;
 		if (walk_once(dump, view))
-			return true;
+			return WF_DUMP_FOUND;
 		dump->frames = 0;
-		if (!wf_view_take(view->index, view->rt, view) ||
-			view->state == WF_VIEW_UNSTARTED || view->state == WF_VIEW_ENDED)
-			return false;
+		if (!wf_view_take(view->index, view->rt, view))
+			return WF_DUMP_GONE;
+		if (view->state == WF_VIEW_UNSTARTED || view->state == WF_VIEW_ENDED)
+			return WF_DUMP_NOT_FOUND;
 	}
-	return false;
+	return WF_DUMP_NOT_FOUND;
 }

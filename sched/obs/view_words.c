@@ -7,7 +7,6 @@
 
 #include "sched/base/peek.h"
 #include "sched/base/seam.h"
-#include "sched/base/symbol.h"
 #include "sched/core/driver.h"
 #include "sched/obs/view.h"
 #include "sched/sync/chan.h"
@@ -89,10 +88,8 @@ int wf_view_describe_holder(uint64_t holder, char *buffer, size_t size)
 
 int wf_view_describe_site(const struct wf_view *view, char *buffer, size_t size)
 {
-	/* Mostly an address of return; of weft_run's first fiber, its function. No call returns to a function's first byte. */
-	static const char beginning[] = "+0x0 ";
-	int n = (int)wf_symbol(view->site, true, buffer, size);
-	return strstr(buffer, beginning) != NULL ? n : (int)wf_symbol(view->site, false, buffer, size);
+	wf_describe_site(view->site, buffer, size);
+	return (int)strlen(buffer);
 }
 
 static void add_holder(struct text *text, uint64_t holder)

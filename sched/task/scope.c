@@ -56,7 +56,7 @@ struct wf_scope {
 	bool born_cancelled;	      /* opened by a fiber that was cancelled */
 	uint64_t ticket;	      /* of its wait */
 	struct wf_timer timer;
-	const void *site;
+	const void *outer_site; /* where `outer` was opened; its own place is in the opener's wf_frame, which outlives it */
 } __attribute__((may_alias));
 _Static_assert(sizeof(struct wf_scope) <= sizeof(weft_scope), "a scope fits in its public storage");
 
@@ -259,15 +259,9 @@ static struct wf_fiber *child_ended(
 	return opener;
 }
 
-static const void *opened_at(const struct wf_scope *scope)
-{
-	return scope->site;
-}
-
 static const struct wf_scope_calls calls = {
 	.opener_cancelled = opener_cancelled,
 	.child_ended = child_ended,
-	.opened_at = opened_at,
 };
 
 /* Open. */
@@ -368,7 +362,7 @@ int weft_scope_open(weft_scope *storage, weft_ns deadline)
 		.outer = frame->scope,
 		.parent = island || frame->reach == NULL ? NULL : scope_of(frame->reach),
 		.child = WF_NO_FIBER,
-		.site = __builtin_return_address(0),
+		.outer_site = frame->scope_site,
 	};
 	bool soonest = true;
 	if (scope->parent != NULL && scope->parent->reach.deadline <= deadline) {
@@ -376,6 +370,7 @@ int weft_scope_open(weft_scope *storage, weft_ns deadline)
 		soonest = false;
 	}
 	uint64_t life = push(fiber, scope);
+	frame->scope_site = __builtin_return_address(0);
 	if ((life & WF_LIFE_CANCEL) && shields == 0) {
 		scope->born_cancelled = true;
 		wf_or_sc32(&scope->reach.state, WF_REACH_OUTSIDE);
@@ -490,6 +485,7 @@ static void retire(struct wf_fiber *fiber, struct wf_scope *scope)
 	wf_lock *shard = shard_of(fiber);
 	wf_lock_acquire(shard);
 	fiber->frame->scope = scope->outer;
+	fiber->frame->scope_site = scope->outer_site;
 	if (scope->outer == NULL)
 		wf_and_sc64(&fiber->life, ~WF_LIFE_SCOPES);
 	wf_lock_release(shard);

@@ -106,6 +106,25 @@ TEST_P(OverflowDeathTest, NotBeforeTheUsableBytesAreUsed)
 		testing::ExitedWithCode(0), "");
 }
 
+extern "C" {
+__attribute__((noinline)) void *digs_as_first(void *)
+{
+	dig(beyond(65536));
+	return nullptr;
+}
+}
+
+/* Nobody has spawned it: it was created at its function. */
+TEST_F(OverflowDeathTest, OfTheFirstFiber)
+{
+	EXPECT_EXIT(
+		{
+			weft_run(nullptr, digs_as_first, nullptr, nullptr);
+			_exit(0);
+		},
+		died, "created at digs_as_first\\+0x0 ");
+}
+
 /* A generator's body has a stack of its own: the line says so. Where a word is checked, it is when the body yields. */
 TEST_P(OverflowDeathTest, OfAGenerator)
 {

@@ -259,6 +259,38 @@ TEST_P(Dump, GoesOnWhileEverythingMoves)
 	thread.join();
 }
 
+/* A thread that takes no signals does not say where it is, and its fiber ends while it is waited for. */
+TEST(DumpAround, HasNoRowOfAFiberThatEndsMeanwhile)
+{
+	for (int i = 0; i < 5; i++) {
+		std::atomic<bool> begun{false};
+		std::string text;
+		std::thread thread([&] {
+			while (!begun)
+				std::this_thread::yield();
+			text = dump();
+		});
+		weft_config alone = config(1);
+		alone.rescue = WEFT_RESCUE_OFF;
+		alone.long_run = -1; /* it would ask too */
+		run(alone, [&begun] {
+			sigset_t all, old;
+			sigfillset(&all);
+			pthread_sigmask(SIG_BLOCK, &all, &old);
+			join(named("brief", [&begun] {
+				begun = true; /* and computes: of a sleeping thread the kernel tells */
+				for (int64_t end = weft_now() + 20 * WEFT_MS; weft_now() < end;)
+					continue;
+			}));
+			weft_sleep(50 * WEFT_MS);
+			pthread_sigmask(SIG_SETMASK, &old, nullptr);
+		});
+		thread.join();
+		EXPECT_EQ(0u, count_of(text, "fiber=0: ")) << text;
+		EXPECT_EQ(0u, count_of(text, "spawned at 0x0")) << text;
+	}
+}
+
 /* Runtimes that come and go. */
 TEST(DumpAround, RuntimesMayEndMeanwhile)
 {

@@ -2,6 +2,7 @@
 /* longrun_test.cc - the line about a fiber that holds its worker for long
  *
  * Law  each hold that is counted has its line, also one that is over before anybody could find out where the fiber was.
+ * Law  the line says where the fiber was created; of the first of weft_run that is its function.
  * Law  such a one leaves nothing behind: the next long run of the same worker is described whole.
  */
 #include "tests/stuck/support.h"
@@ -54,6 +55,14 @@ protected:
 
 } // namespace
 
+extern "C" {
+__attribute__((noinline)) void *holds_as_first(void *)
+{
+	compute((sanitized ? 1000 : 200) * WEFT_MS);
+	return nullptr;
+}
+}
+
 INSTANTIATE_TEST_SUITE_P(OnWorkers, LongRun, testing::Values(1u, 4u));
 
 TEST_P(LongRun, AHoldThatIsOverHasItsLineToo)
@@ -86,6 +95,16 @@ TEST_P(LongRun, ManyShortOnesHideNoLongOne)
 		support::join(computing("long one", (sanitized ? 1000 : 200) * WEFT_MS));
 	});
 	EXPECT_EQ(1u, count_of(said, "\"long one\"")) << said;
+}
+
+TEST_P(LongRun, TheFirstFiberWasCreatedAtItsFunction)
+{
+	weft_config config = support::config(GetParam());
+	config.long_run = 0;
+	testing::internal::CaptureStderr();
+	EXPECT_EQ(0, weft_run(&config, holds_as_first, nullptr, nullptr));
+	std::string said = testing::internal::GetCapturedStderr();
+	EXPECT_EQ(1u, count_of(said, "created at holds_as_first+0x0 (")) << said;
 }
 
 TEST_P(LongRun, IsSilentWhereItIsOff)

@@ -3,8 +3,10 @@
  *
  * Law  a return with a scope open, a close that is out of order, by another fiber or of what is not open, an open of what the caller
  *      has open, and a spawn into what is not: each prints one line that begins "weft: fatal:" and names the fiber, and aborts.
+ * Law  the line about a scope that was left open says where that was opened, also when its memory is used for other things.
  */
 #include <csignal>
+#include <cstring>
 
 #include "tests/core/support.h"
 
@@ -77,6 +79,50 @@ TEST_P(ScopeDeathTest, AReturnWithTheOuterOfTwoOpen)
 		new_open_scope();
 		weft_scope_close(new_open_scope());
 	});
+}
+
+extern "C" {
+__attribute__((noinline)) weft_scope *opens_and_leaves()
+{
+	auto *scope = static_cast<weft_scope *>(calloc(1, sizeof(weft_scope)));
+	if (weft_scope_open(scope, WEFT_FOREVER) != 0)
+		_exit(1);
+	return scope;
+}
+}
+
+/* What a return leaves on the stack, the fiber's end may have written over. */
+static void use_again(weft_scope *scope)
+{
+	memset(scope, 0x5a, sizeof(*scope));
+}
+
+static const char *const PLACE = "scope open, opened at opens_and_leaves\\+0x";
+
+TEST_P(ScopeDeathTest, TheLineSaysWhereTheScopeWasOpened)
+{
+	auto crime = [] { use_again(opens_and_leaves()); };
+	EXPECT_EXIT(commit_crime(GetParam(), crime), testing::KilledBySignal(SIGABRT), PLACE);
+}
+
+TEST_P(ScopeDeathTest, TheLineSaysWhereTheInnerOfTwoWasOpened)
+{
+	auto crime = [] {
+		weft_scope *outer = new_open_scope();
+		use_again(opens_and_leaves());
+		use_again(outer);
+	};
+	EXPECT_EXIT(commit_crime(GetParam(), crime), testing::KilledBySignal(SIGABRT), PLACE);
+}
+
+TEST_P(ScopeDeathTest, TheLineSaysWhereTheOuterOfTwoWasOpened)
+{
+	auto crime = [] {
+		weft_scope *outer = opens_and_leaves();
+		weft_scope_close(new_open_scope());
+		use_again(outer);
+	};
+	EXPECT_EXIT(commit_crime(GetParam(), crime), testing::KilledBySignal(SIGABRT), PLACE);
 }
 
 TEST_P(ScopeDeathTest, ASpawnedFiberReturnsWithAnOpenScope)
