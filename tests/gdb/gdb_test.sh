@@ -59,7 +59,7 @@ lists() {
 	has "$1" '^[0-9]+ +- +ended +- +- +'"$site"
 	has "$1" '^15 fibers: 2 running, 12 parked, 1 ended$'
 	has "$1" '^runtime [0-9]+: 2 workers'
-	has "$1" '^[01] +[0-9]+ \(LWP [0-9]+\) .* runs fiber [0-9]+ "hog"$'
+	has "$1" '^[01] +[0-9]+ \(LWP [0-9]+\) .* runs fiber [0-9]+ "hog"(, stuck)?$'
 	has "$1" '^[01] +[0-9]+ \(LWP [0-9]+\) .* runs fiber [0-9]+ "looker"$'
 }
 
@@ -135,6 +135,11 @@ for out in many many_core; do
 done
 [[ $(grep -cE '^Fiber [0-9]+ "one of many"' many_core) -eq 10000 ]] || fail "not 10,000 backtraces"
 [[ $(grep -cE '^#[0-9]+ .* receive \(' many_core) -eq 10002 ]] || fail "not every backtrace reaches the fiber's function"
+
+# weft's own signal does not stop it.
+look long "$parked" -- 'run long'
+has long 'long run: '
+has long 'exited normally'
 
 look nothing "$parked" -- 'weft fibers'
 has nothing '^there is no process'

@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 #include <weft/weft.h>
 
@@ -170,7 +171,6 @@ static void *look_at_all(void *arg)
 	const int *more = arg;
 	int count = 0;
 	weft_fiber *hogger;
-	weft_ns begun;
 
 	weft_mutex_lock(&mutex);
 	weft_chan_new(&empty, 0, 0);
@@ -193,9 +193,8 @@ static void *look_at_all(void *arg)
 		start("one of many", receive, 0);
 	wait_for(&announced, count);
 	hogger = start("hog", hog, 0);
-	begun = weft_now();
-	/* Not asleep: the hog may come to this worker, which then has no time for timers. Until its long run has been looked at, which gdb must not see. */
-	while (!atomic_load(&hogging) || weft_now() - begun < 40 * WEFT_MS)
+	/* Not asleep: the hog may come to this worker, which then has no time for timers. */
+	while (!atomic_load(&hogging))
 		weft_yield();
 	weft_set_name("looker");
 	look_now();
@@ -205,10 +204,21 @@ static void *look_at_all(void *arg)
 	return NULL;
 }
 
+/* So long that its thread is asked where it is. */
+static void *run_long(void *arg)
+{
+	for (weft_ns end = weft_now() + 200 * WEFT_MS; weft_now() < end;)
+		continue;
+	return arg;
+}
+
 int main(int argc, char **argv)
 {
 	int more = argc > 1 ? atoi(argv[1]) : 0;
-	const weft_config config = {.workers = 2};
+	/* Nobody stands in: then it is known who is where. */
+	const weft_config config = {.workers = 2, .rescue = WEFT_RESCUE_OFF};
 
+	if (argc > 1 && strcmp(argv[1], "long") == 0)
+		return weft_run(&config, run_long, NULL, NULL) < 0;
 	return weft_run(&config, look_at_all, &more, NULL) < 0;
 }
