@@ -137,7 +137,7 @@ class OneWorker : public testing::TestWithParam<Machine>
 };
 
 INSTANTIATE_TEST_SUITE_P(One, OneWorker, testing::ValuesIn(machines({1})),
-	[](const testing::TestParamInfo<Machine> &info) { return machine_name(info.param); });
+	[](const testing::TestParamInfo<Machine> &machine) { return machine_name(machine.param); });
 
 TEST_P(OneWorker, APinnedFiberGetsItBackFromWhoIsStuck)
 {
