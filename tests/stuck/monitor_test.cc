@@ -210,7 +210,7 @@ TEST(Monitor, ManyWhoWaitDoNotKeepItFromTheStuck)
 {
 	const long waiters = support::times(50000, 1000);
 	Runtime runtime({WEFT_ENGINE_EPOLL, 1});
-	runtime.run([waiters] {
+	runtime.run([] {
 		weft_mutex lock = WEFT_MUTEX_INIT;
 		std::vector<weft_fiber *> fibers;
 		weft_attr attr{nullptr, 0, WEFT_SMALL};
