@@ -284,7 +284,9 @@ private:
 				weft_sleep(PAUSE);
 			while (!begun);
 			EXPECT_EQ(0, weft_close(fd[0]));
-			EXPECT_EQ(-ECANCELED, support::join(reader));
+			intptr_t result = support::join(reader);
+			EXPECT_TRUE(result == -ECANCELED || result == -EBADF)
+				<< result; /* EBADF: its thread had to wait just before the read */
 			EXPECT_EQ(0, weft_close(fd[1]));
 		});
 	}
