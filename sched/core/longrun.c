@@ -93,30 +93,33 @@ static void *report_thread(void *arg)
 	return NULL;
 }
 
-/* The last step of a stall that is worth a line. */
+static void fill(struct wf_long_report *report, const struct wf_worker *w)
+{
+	report->subject = w->stalled;
+	report->worker = w->index % w->rt->worker_count;
+	report->held = w->stall_held;
+	report->unsaid = w->rt->long_unsaid;
+	report->answered = is_answered(w);
+	if (report->answered)
+		report->look = w->thread->look;
+	wf_store_rlx32(&report->state, WF_REPORT_RUNS); /* rlx: before the thread */
+}
+
+/* The last step of a stall that is worth a line. Where none can be written now the next one counts it. */
 static void say(struct wf_worker *w)
 {
 	struct wf_runtime *rt = w->rt;
 	struct wf_long_report *report = wf_alloc(sizeof(*report));
-	if (report == NULL) {
-		rt->long_unsaid++;
-		end_question(w);
-		w->stall_reported = true;
-		return;
-	}
-	report->subject = w->stalled;
-	report->worker = w->index % rt->worker_count;
-	report->held = w->stall_held;
-	report->unsaid = rt->long_unsaid;
-	report->answered = is_answered(w);
-	if (report->answered)
-		report->look = w->thread->look;
-	rt->long_unsaid = 0;
-	wf_store_rlx32(&report->state, WF_REPORT_RUNS); /* rlx: before the thread */
-	if (wf_thread_create(&report->thread, "weft-report", report_thread, report) == 0)
+	if (report != NULL)
+		fill(report, w);
+	if (report != NULL &&
+		wf_thread_create(&report->thread, "weft-report", report_thread, report) == 0) {
 		rt->long_report = report;
-	else
+		rt->long_unsaid = 0;
+	} else {
 		wf_free(report, sizeof(*report));
+		rt->long_unsaid++;
+	}
 	end_question(w);
 	w->stall_reported = true;
 }

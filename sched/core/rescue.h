@@ -16,8 +16,8 @@
  *             worker is in its fiber's code, and whatever it does with its queues from now on it does as with thieves about. Else the next look
  *             tries again. The worker marks by `after.kind` that it is at its queues, before it reads `shared`.
  *          RS4 a spare's life: ABSENT -> RUNS (by the monitor) -> RETIRES (by the monitor; back to RUNS when it is needed again) -> LEFT (by
- *             itself, when it holds nothing) -> ABSENT (by the monitor, which joins its thread). Retiring it runs no fibers: it gives away its
- *             queues and timers, moves its operations out, and lets end those that cannot move.
+ *             itself, when it holds nothing, or could not open its engine) -> ABSENT (by the monitor, which joins its thread). Retiring it
+ *             runs no fibers: it gives away its queues and timers, moves its operations out, and lets end those that cannot move.
  *          RS5 requests that reach the box of a spare that has left are answered by who posts them: LEFT is set (sc) before the box is
  *             looked at for the last time, and read (sc) after a post.
  *          RS6 a spare leaves only when nobody owes it an interrupt: it was told as often as its sleep bit was taken (`claims`).

@@ -165,8 +165,7 @@ struct wf_look {
 	const void *pc[WF_LOOK_FRAMES]; /* innermost first */
 };
 
-/* longrun.h: a line on its way. */
-/* LEFT: nobody waits for it any more. */
+/* longrun.h: a line on its way. LEFT: nobody waits for it any more. */
 enum wf_report_state { WF_REPORT_RUNS, WF_REPORT_SAID, WF_REPORT_LEFT };
 struct wf_long_report {
 	wf_a32 state; /* enum wf_report_state */
