@@ -547,9 +547,9 @@ TEST_P(Offload, TheEndOfTheRuntimeWaitsForIt)
 {
 	Gate gate;
 	std::atomic<int> ended{0}, ran{0};
-	std::thread opener([&] {
-		eventually([&] { return gate.inside() == 1; });
-		usleep(5000);
+	std::atomic<bool> given_up{false};
+	std::thread opener([&] { /* the one thread is free only after the queued call was cancelled */
+		EXPECT_TRUE(eventually([&] { return given_up.load(); }));
 		EXPECT_EQ(0, ended);
 		gate.open();
 	});
@@ -557,8 +557,10 @@ TEST_P(Offload, TheEndOfTheRuntimeWaitsForIt)
 		weft_fiber *begun =
 			spawn([&] { EXPECT_EQ(5, offload([&] { return gate.pass(), ++ended, 5; })); });
 		EXPECT_TRUE(until([&] { return gate.inside() == 1; }));
-		weft_fiber *waiting =
-			spawn([&] { EXPECT_EQ(-ECANCELED, offload([&] { return ++ran; })); });
+		weft_fiber *waiting = spawn([&] {
+			EXPECT_EQ(-ECANCELED, offload([&] { return ++ran; }));
+			given_up = true;
+		});
 		EXPECT_TRUE(until([] { return stats().offload_queued == 1; }));
 		EXPECT_EQ(0, weft_detach(begun));
 		EXPECT_EQ(0, weft_detach(waiting));
