@@ -10,6 +10,7 @@
  * Rejected to inherit only the stacks that the calling fiber stands on: a generator suspended elsewhere would be gone, and to know it
  *          would need a mark in each.
  * Rules    FK-1 system calls and the calling thread's own state only: the child of a threaded program may do no more.
+ *          FK-2 but the stacks' pools: they are held during the fork, so that generators can be freed and made in the child.
  * Tests    tests/io/fork_test.cc, tests/task/gen_fork_test.cc
  */
 #include <pthread.h>
@@ -31,25 +32,33 @@ static void advise_own_stack(int advice)
 }
 
 static wf_a32 strands_used, runtimes_used, is_child;
+static __thread bool all_inherited __attribute__((tls_model("initial-exec"))); /* by the fork under way */
 
 static void before_fork(void)
 {
-	if (wf_load_rlx32(&strands_used)) /* rlx: this thread's own strands are what counts */
+	all_inherited = wf_load_rlx32(&strands_used); /* rlx: this thread's own strands are what counts */
+	if (all_inherited) {
+		wf_stack_hold_pools(); /* FK-2 */
 		wf_stack_inherit(true);
-	else
+	} else {
 		advise_own_stack(MADV_DOFORK);
+	}
 }
 
 static void parent_after_fork(void)
 {
-	if (wf_load_rlx32(&strands_used)) /* rlx: as before */
+	if (all_inherited) {
 		wf_stack_inherit(false);
-	else
+		wf_stack_let_pools();
+	} else {
 		advise_own_stack(MADV_DONTFORK);
+	}
 }
 
 static void child_after_fork(void)
 {
+	if (all_inherited)
+		wf_stack_let_pools();
 	wf_host_adopt();
 	wf_set_self(NULL);
 	if (wf_load_rlx32(&runtimes_used))    /* rlx: one thread */

@@ -441,6 +441,21 @@ void wf_stack_inherit(bool inherit)
 	}
 }
 
+/* In the order in which wf_stack_take_sized takes them. */
+void wf_stack_hold_pools(void)
+{
+	for (uint32_t pool = 0; pool < POOLS; pool++)
+		wf_lock_acquire(&pools[pool].lock);
+	wf_lock_acquire(&range_lock);
+}
+
+void wf_stack_let_pools(void)
+{
+	wf_lock_release(&range_lock);
+	for (uint32_t pool = 0; pool < POOLS; pool++)
+		wf_lock_release(&pools[pool].lock);
+}
+
 bool wf_stack_is_guard(const void *address)
 {
 	uint32_t n = wf_load_acq32(&range_count); /* ST-1 */

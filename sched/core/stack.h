@@ -79,6 +79,9 @@ bool wf_stack_canary_intact(const struct wf_stack *stack);
 
 /* Are all slabs inherited by a child of fork? Not from the start, and not in the sanitizers' builds, where they always are. */
 void wf_stack_inherit(bool inherit);
+/* Around a fork: no other thread is at the pools then, and the child finds them whole. Both sides let go. */
+void wf_stack_hold_pools(void);
+void wf_stack_let_pools(void);
 
 /* For the fault handler: is the address in the guard of some slot? Async-signal-safe. */
 bool wf_stack_is_guard(const void *address);

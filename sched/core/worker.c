@@ -93,14 +93,14 @@ void wf_op_complete(struct wf_worker *w, struct wf_op *op, int32_t result)
 	struct wf_fiber *fiber = op->fiber;
 	uint64_t ticket = op->ticket;
 	op->result = result;
-	/* rlx: one writer; virtual time reads it when this worker sleeps. */
-	wf_store_rlx32(&w->ops_in_flight, wf_load_rlx32(&w->ops_in_flight) - 1);
 	wf_bump(w, WF_COMPLETIONS, 1);
 	wf_store_rlx32(&fiber->op_thread, 0); /* rlx: EN3, the lock orders it for those who need it */
 	fiber->wake_code = WF_WAKE_OK;
 	bool ended = wf_ticket_end(&fiber->word, ticket); /* E5: op may be gone from here */
 	WF_CHECK(ended); /* nobody else wakes a fiber from an operation (law 4) */
 	wf_make_ready(w, fiber, true);
+	/* VT-1: last. rlx: one writer. */
+	wf_store_rel32(&w->ops_in_flight, wf_load_rlx32(&w->ops_in_flight) - 1);
 }
 
 void wf_answer_requests(struct wf_worker *w, struct wf_worker *box)
@@ -215,24 +215,51 @@ static struct wf_fiber *search(struct wf_worker *w)
 	return wf_steal_work(w, true);
 }
 
-/* All workers sleep, nothing is in flight: virtual time jumps to the next timer. True: there is something to run. */
+static bool all_sleep_but(const struct wf_runtime *rt, const struct wf_worker *w)
+{
+	for (uint32_t i = 0; i < rt->worker_count; i++)
+		if (!wf_idle_sleeps(&rt->idle, i) && i != w->index)
+			return false;
+	return true;
+}
+
+static uint64_t all_runs(const struct wf_runtime *rt)
+{
+	uint64_t runs = 0;
+	for (uint32_t i = 0; i < rt->worker_count; i++)
+		runs += wf_load_acq64(&rt->worker[i].counter[WF_RUNS]);
+	return runs;
+}
+
+static uint32_t in_flight(const struct wf_runtime *rt)
+{
+	uint32_t sum = 0;
+	for (uint32_t i = 0; i < rt->worker_count; i++)
+		sum += wf_load_acq32(&rt->worker[i].ops_in_flight); /* VT-1 */
+	return sum;
+}
+
+/* Nothing runs, and nothing will before a timer fires. VT-1: who sleeps at both looks, and has run nothing meanwhile, has not run between them, so
+ * nothing was submitted between them. A completion may be on its way out of a sleeper's engine: it is in flight until its fiber is in a queue, so the
+ * queues are looked at after that. What was taken from them meanwhile is run by somebody who does not sleep at the second look, or has run. */
+static bool stands_still(struct wf_runtime *rt, struct wf_worker *w)
+{
+	uint64_t runs = all_runs(rt);
+	return all_sleep_but(rt, w) && in_flight(rt) == 0 && wf_load_sc32(&rt->watching) == 0 &&
+		!wf_work_visible(w) && all_sleep_but(rt, w) && all_runs(rt) == runs;
+}
+
+/* Virtual time jumps to the next timer if all stands still. True: there is something to run. */
 static bool advance_locked(struct wf_runtime *rt, struct wf_worker *w)
 {
-	/* Before the sleepers' bits: whoever has taken what another worker's jump made ready has withdrawn its bit before. */
-	if (wf_work_visible(w))
-		return true;
+	if (!stands_still(rt, w))
+		return wf_work_visible(w);
 	int64_t next = INT64_MAX;
-	uint32_t in_flight = 0;
 	for (uint32_t i = 0; i < rt->worker_count; i++) {
-		struct wf_worker *other = &rt->worker[i];
-		if (!wf_idle_sleeps(&rt->idle, i) && other != w)
-			return false;
-		in_flight += wf_load_rlx32(&other->ops_in_flight); /* rlx: its owner sleeps, its bit was read after */
-		int64_t earliest = wf_timer_earliest(&other->timers);
+		int64_t earliest = wf_timer_earliest(&rt->worker[i].timers);
 		next = earliest < next ? earliest : next;
 	}
-	if (in_flight != 0 || next == INT64_MAX || wf_load_sc32(&rt->injected) != 0 ||
-		wf_load_sc32(&rt->watching) != 0)
+	if (next == INT64_MAX)
 		return false;
 	if (next > (int64_t)wf_load_sc64(&rt->virtual_now))
 		wf_swap_sc64(&rt->virtual_now, (uint64_t)next);

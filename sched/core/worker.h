@@ -11,6 +11,8 @@
  *          W3 wf_self() is read again after every switch; it is never kept across one (law 6).
  *          W4 requests from other threads (inbox, box) are published by RMW, then the worker's sleep bit is looked at: ID-1 of idle.h.
  * Order    IN-1 inbox and box: push (sc cas) -> take (sc swap): carries the fiber and its link.
+ *          VT-1 ops_in_flight falls (release), after the fiber is in a queue -> virtual time's sum over all workers (acquire), before it looks
+ *               at the queues: what ended is seen there.
  * Tests    tests/core/sched_test.cc, tests/core/stress_test.cc
  */
 #ifndef WF_SCHED_CORE_WORKER_H
@@ -135,7 +137,7 @@ struct wf_worker {
 	wf_aptr op_box; /* detached operations to be cancelled here: struct wf_detached, linked by box_next */
 	wf_a32 fruitless; /* log2 of lone_skip's next start: set by those this worker woke */
 	wf_a32 woken_by; /* worker + 1 that interrupted this one's sleep for a lone entry; 0: none */
-	wf_a32 ops_in_flight; /* submitted here less completed here: the sum over all workers is what is in flight; virtual time asks */
+	wf_a32 ops_in_flight; /* submitted here less completed here: the sum over all workers is what is in flight; VT-1 */
 	/* rescue.h */
 	wf_a32 spare;	      /* enum wf_spare_state */
 	wf_a32 stuck;	      /* w: the monitor */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* chain.c - chains of delegating generators, see gen.h */
 #include <errno.h>
+#include <pthread.h>
 
 #include "sched/base/alloc.h"
 #include "sched/core/worker.h"
@@ -19,8 +20,30 @@ static struct shard *shard_here(void)
 	return &shards[w != NULL ? w->index % SHARDS : SHARDS - 1];
 }
 
+static void hold_shards(void)
+{
+	for (uint32_t i = 0; i < SHARDS; i++)
+		wf_lock_acquire(&shards[i].lock);
+}
+
+static void let_shards(void)
+{
+	for (uint32_t i = 0; i < SHARDS; i++)
+		wf_lock_release(&shards[i].lock);
+}
+
+/* A child made by fork() has the generators (sched/core/fork.c), so no other thread is at a shard then. */
+static void hold_at_forks(void)
+{
+	static wf_a32 installed;
+	if (WF_UNLIKELY(wf_load_rlx32(&installed) == 0) && /* rlx: the swap decides */
+		wf_swap_sc32(&installed, 1) == 0)
+		pthread_atfork(hold_shards, let_shards, let_shards);
+}
+
 static struct wf_chain *chain_new(void)
 {
+	hold_at_forks();
 	struct shard *shard = shard_here();
 	wf_lock_acquire(&shard->lock);
 	struct wf_chain *chain = shard->free;

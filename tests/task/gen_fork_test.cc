@@ -3,9 +3,11 @@
  *
  * Law  the child of a plain thread has the generators and coroutines of its parent, and they go on there as in the parent.
  * Law  so has the child of a fiber, also when the fork came from within a body or a coroutine: what it yields reaches its resumer.
+ * Law  so has the child of a process whose other threads use generators at that moment.
  * Law  a process without a runtime may start one in its child.
  */
 #include <sys/wait.h>
+#include <thread>
 
 #include "tests/core/support.h"
 
@@ -49,6 +51,22 @@ intptr_t turn(weft_coro *coro)
 	return weft_coro_switch(coro, nullptr, &value) == 0 ? reinterpret_cast<intptr_t>(value) : -1;
 }
 
+void *delegating(void *sub)
+{
+	weft_gen_delegate(static_cast<weft_gen *>(sub), nullptr);
+	return nullptr;
+}
+
+void make_and_free()
+{
+	weft_gen *sub = nullptr, *gen = nullptr;
+	EXPECT_EQ(0, weft_gen_new(&sub, counter, nullptr));
+	EXPECT_EQ(0, weft_gen_new(&gen, delegating, sub));
+	EXPECT_EQ(1, next(gen));
+	weft_gen_free(gen);
+	weft_gen_free(sub);
+}
+
 int exit_code_of(pid_t child)
 {
 	int status = 0;
@@ -85,6 +103,35 @@ TEST(GenFork, OfAPlainThread)
 	if (tsan)
 		GTEST_SKIP() << "ThreadSanitizer loses sight of hand-overs between contexts in a forked child";
 	fork_among_generators();
+}
+
+/* Whatever locks of weft's another thread holds at that moment: the child can make and free generators. */
+TEST(GenFork, WhileAnotherThreadMakesAndFreesThem)
+{
+	if (sanitized)
+		GTEST_SKIP() << "the sanitizers' own locks are as they were when the process forked";
+	std::atomic<bool> over{false};
+	std::thread other([&over] {
+		while (!over)
+			make_and_free();
+	});
+	weft_gen *gen = nullptr;
+	ASSERT_EQ(0, weft_gen_new(&gen, counter, nullptr));
+	EXPECT_EQ(1, next(gen));
+	for (long i = 0; i < 2000; i++) {
+		pid_t child = fork();
+		if (child == 0) {
+			alarm(60);
+			bool fine = next(gen) == 2;
+			weft_gen_free(gen);
+			make_and_free();
+			_exit(fine ? 0 : 1);
+		}
+		ASSERT_EQ(0, exit_code_of(child)) << i;
+	}
+	over = true;
+	other.join();
+	weft_gen_free(gen);
 }
 
 /* First of its process: no runtime has been. */
