@@ -36,7 +36,7 @@ bool wf_look_ask(struct wf_thread *thread);
 /* True: answered, thread->look is the caller's to read until wf_look_done. */
 bool wf_look_answered(const struct wf_thread *thread);
 void wf_look_done(struct wf_thread *thread);
-/* All of it: asks, and waits at most so long for the answer. The copy is complete, or false. */
+/* All of it: asks, and waits at most so long for the answer, as long as the thread runs the same fiber. The copy is complete, or false. */
 bool wf_look_at_thread(struct wf_thread *thread, struct wf_look *look, int64_t patience);
 /* What it does, in words: "computes", "is in system call nanosleep". */
 void wf_look_describe(const struct wf_look *look, char *buffer, size_t size);

@@ -201,7 +201,8 @@ static bool add_fiber(struct wf_dump *dump, struct wf_view *view)
 		add(dump, "      will run %s\n",
 			symbol_of(dump, (const void *)(uintptr_t)view->fn, true));
 	else if (view->state != WF_VIEW_ENDED)
-		add(dump, "      moves: no backtrace\n");
+		add(dump, "      %s: no backtrace\n",
+			dump->silent ? "its thread does not answer" : "moves");
 	return true;
 }
 

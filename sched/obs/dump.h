@@ -7,7 +7,7 @@
  * Rules    DU1 no memory of the heap, no lock that a stuck thread could hold: a dump takes one mapping of its own.
  *          DU2 while something is written no runtime is held (wf_runtime_hold): a reader that is slow delays the caller alone.
  *          DU3 a stack counts if its fiber has not run since it was found: the ticket word stands for a parked one, the workers' counts of runs for one
- *             in a queue or on a worker. After three tries it "moves".
+ *             in a queue or on a worker. After three tries it "moves". Who computes is asked once, for 100 ms: its thread may wait for a processor.
  *          DU4 the signal's handler calls what is async-signal-safe; whichever of the program's threads it interrupts, system calls are restarted.
  * Order    DS-1 process, helper_tid and turn: set (acq_rel) -> the handler's and the helper's loads (acquire). They carry nothing else.
  * Tests    tests/obs/dump_test.cc
@@ -38,6 +38,7 @@ struct wf_dump {
 	struct wf_dump_frame frame[WF_DUMP_FRAMES];
 	struct wf_look look;
 	bool looked;
+	bool silent; /* DU3: asked in vain */
 	/* Pages of the stack that is walked. */
 	struct wf_dump_page {
 		uintptr_t address; /* 0: none */

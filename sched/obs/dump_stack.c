@@ -10,7 +10,6 @@
 
 #define TRIES 3
 #define STRANDS 8 /* generators inside each other that are shown */
-#define PATIENCE_NS INT64_C(30000000)
 
 /* Reads a stack by pages, each once. */
 static bool read_stack(void *context, uintptr_t address, void *buffer, size_t size)
@@ -137,10 +136,14 @@ static bool walk_running(
 		return true;
 	}
 	uint64_t runs = wf_load_acq64(&w->counter[WF_RUNS]);
-	if (current_of(w) != fiber || !wf_look_at_thread(w->thread, &dump->look, PATIENCE_NS) ||
-		dump->look.runs != runs)
+	if (current_of(w) != fiber)
 		return false;
-	dump->looked = true;
+	dump->looked = wf_look_at_thread(w->thread, &dump->look, WF_LOOK_LONG_PATIENCE_NS);
+	if (!dump->looked || dump->look.runs != runs) {
+		dump->silent = !dump->looked && wf_load_acq64(&w->counter[WF_RUNS]) == runs;
+		dump->looked = false;
+		return false;
+	}
 	dump->frames = 0;
 	for (uint32_t i = 0; i < dump->look.count && i < WF_DUMP_FRAMES; i++)
 		dump->frame[dump->frames++] = (struct wf_dump_frame){dump->look.pc[i], i == 0, NULL};
@@ -165,7 +168,8 @@ static bool walk_once(struct wf_dump *dump, const struct wf_view *view)
 
 enum wf_dump_found wf_dump_stack(struct wf_dump *dump, struct wf_view *view)
 {
-	for (int i = 0; i < TRIES; i++) {
+	dump->silent = false;
+	for (int i = 0; i < TRIES && !dump->silent; i++) {
 		dump->looked = false;
 		if (walk_once(dump, view))
 			return WF_DUMP_FOUND;
