@@ -14,9 +14,13 @@
 #include <atomic>
 #include <fcntl.h>
 #include <memory>
+#include <string>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+
+#include <weft/report.h>
 
 #include "tests/sync/chan_support.h"
 
@@ -37,8 +41,18 @@ struct Pipe {
 		/* Not by the C library: TSan follows numbers there, and does not see that weft_close gives them
 		 * back. */
 		EXPECT_EQ(0, syscall(SYS_pipe2, fds, O_CLOEXEC | O_NONBLOCK));
-		in = fds[0];
-		out = fds[1];
+		in = raised(fds[0]);
+		out = raised(fds[1]);
+	}
+	/* To a number that only pipes get. The lowest free one may be weft's at any moment: its
+	 * monitor opens a file of /proc to look at a thread that does not get on, and a thread that
+	 * stands in has descriptors. */
+	static int raised(int low)
+	{
+		long high = syscall(SYS_fcntl, low, F_DUPFD_CLOEXEC, 400);
+		EXPECT_GE(high, 400);
+		EXPECT_EQ(0, syscall(SYS_close, low));
+		return static_cast<int>(high);
 	}
 	Pipe(const Pipe &) = delete;
 	Pipe &operator=(const Pipe &) = delete;
@@ -106,6 +120,23 @@ static bool soon(const std::function<bool()> &condition)
 		weft_sleep(200 * WEFT_US);
 	}
 	return true;
+}
+
+/* Fibers that are parked, as weft_dump sees them. */
+static size_t parked()
+{
+	int fd = memfd_create("dump", MFD_CLOEXEC);
+	EXPECT_GE(fd, 0);
+	EXPECT_EQ(0, weft_dump(fd));
+	off_t size = lseek(fd, 0, SEEK_END);
+	std::string text(static_cast<size_t>(size), 0);
+	EXPECT_EQ(size, pread(fd, text.data(), text.size(), 0));
+	::close(fd);
+	const std::string state = ": parked, ";
+	size_t count = 0;
+	for (size_t at = 0; (at = text.find(state, at)) != std::string::npos; at += state.size())
+		count++;
+	return count;
 }
 
 TEST_P(SelectFd, ReadableIsALevelAndConsumesNothing)
@@ -275,7 +306,7 @@ TEST_P(SelectFd, ClosingWakesItsWaiters)
 					return index;
 				}));
 			if (round % 4 == 0)
-				let_it_park();
+				EXPECT_TRUE(soon([&] { return parked() == fibers.size(); }));
 			else
 				for (int i = round % 4; i > 0; i--)
 					weft_yield();
@@ -437,7 +468,8 @@ TEST_P(SelectFd, AChannelWinsWithoutLeakingOperations)
 		}
 		/* weft_close has taken the polls away. */
 		EXPECT_TRUE(soon([&] { return operations_in_flight() <= before + weft_workers(); }));
-		EXPECT_EQ(descriptors, fd_count());
+		/* Those of weft's monitor, and of threads that stand in, come and go. */
+		EXPECT_TRUE(soon([&] { return fd_count() <= descriptors; }));
 	});
 }
 
@@ -459,11 +491,7 @@ TEST_P(SelectFd, ANumberUsedAgainIsAnotherDescriptor)
 			EXPECT_EQ(1, join(fiber));
 			old->close_one(&old->in);
 			Pipe fresh;
-			if (fresh.in != number) { /* the lowest free number, unless another took it */
-				ASSERT_EQ(number, syscall(SYS_dup3, fresh.in, number, O_CLOEXEC));
-				fresh.close_one(&fresh.in);
-				fresh.in = number;
-			}
+			ASSERT_EQ(number, fresh.in) << "the lowest free one";
 			/* The old file lives on, under another number, and gets data. */
 			old->put();
 			EXPECT_EQ(0, select_one(readable_case(kept)));

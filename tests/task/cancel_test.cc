@@ -88,7 +88,12 @@ TEST_P(Cancel, InEveryWait)
 				return weft_recv(pair[0], &byte, 1, 0);
 			}),
 		};
-		weft_sleep(5 * WEFT_MS);
+		/* Until all of them wait, or are about to; this fiber does not park. */
+		weft_stats stats{};
+		for (weft_ns limit = weft_after(20 * WEFT_SEC);
+			stats.total.parks <= fibers.size() && weft_now() < limit; weft_yield())
+			EXPECT_GT(weft_stats_get(nullptr, &stats, nullptr, 0), 0);
+		EXPECT_GT(stats.total.parks, fibers.size());
 		for (weft_fiber *fiber : fibers)
 			EXPECT_EQ(0, weft_cancel(fiber));
 		for (weft_fiber *fiber : fibers)
