@@ -239,6 +239,15 @@ static uint32_t in_flight(const struct wf_runtime *rt)
 	return sum;
 }
 
+/* wf_work_visible does not see those of others: only their owners can take what is there. */
+static bool inboxes_empty(const struct wf_runtime *rt)
+{
+	for (uint32_t i = 0; i < rt->worker_count; i++)
+		if (wf_load_sc32(&rt->worker[i].inbox) != WF_NO_FIBER)
+			return false;
+	return true;
+}
+
 /* Nothing runs, and nothing will before a timer fires. VT-1: who sleeps at both looks, and has run nothing meanwhile, has not run between them, so
  * nothing was submitted between them. A completion may be on its way out of a sleeper's engine: it is in flight until its fiber is in a queue, so the
  * queues are looked at after that. What was taken from them meanwhile is run by somebody who does not sleep at the second look, or has run. */
@@ -246,7 +255,8 @@ static bool stands_still(struct wf_runtime *rt, struct wf_worker *w)
 {
 	uint64_t runs = all_runs(rt);
 	return all_sleep_but(rt, w) && in_flight(rt) == 0 && wf_load_sc32(&rt->watching) == 0 &&
-		!wf_work_visible(w) && all_sleep_but(rt, w) && all_runs(rt) == runs;
+		!wf_work_visible(w) && inboxes_empty(rt) && all_sleep_but(rt, w) &&
+		all_runs(rt) == runs;
 }
 
 /* Virtual time jumps to the next timer if all stands still. True: there is something to run. */

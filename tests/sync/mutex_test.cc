@@ -441,7 +441,7 @@ TEST_P(Mutex, CancelsAmongTraffic)
 /* Holds the mutex for 20 us, lets go of it and takes it again at once, without a pause, until told to stop. */
 struct hog {
 	weft_mutex *mutex;
-	std::atomic<bool> stop{false};
+	std::atomic<bool> began{false}, stop{false};
 
 	/* How often it got it; false in `was_stopped`: nobody told it to stop for very long. */
 	long eat(bool *was_stopped)
@@ -450,6 +450,7 @@ struct hog {
 		weft_ns end = weft_after(10 * WEFT_SEC);
 		for (weft_ns now = weft_now(); !stop && now < end; rounds++) {
 			weft_mutex_lock(mutex);
+			began = true;
 			for (weft_ns until = now + 20 * WEFT_US; now < until; now = weft_now())
 				;
 			weft_mutex_unlock(mutex);
@@ -498,6 +499,8 @@ TEST_P(Mutex, NoFiberStarvesBehindAThread)
 		Threads threads;
 		threads.start([&] { greedy.eat(&was_stopped); });
 		run(GetParam(), [&] {
+			while (!greedy.began) /* before that there is nobody in its way */
+				weft_yield();
 			for (int i = 0; i < 20; i++) {
 				weft_mutex_lock(&mutex);
 				weft_mutex_unlock(&mutex);
@@ -514,6 +517,8 @@ TEST_P(Mutex, NoThreadStarvesBehindAFiber)
 	hog greedy{&mutex};
 	Threads threads;
 	threads.start([&] {
+		while (!greedy.began) /* before that there is nobody in its way */
+			std::this_thread::yield();
 		for (int i = 0; i < 20; i++) {
 			weft_mutex_lock(&mutex);
 			weft_mutex_unlock(&mutex);
@@ -604,7 +609,7 @@ static void lock_twice()
 
 TEST_F(MutexDeathTest, LockingItAgain)
 {
-	EXPECT_EXIT(run(2, lock_twice), testing::KilledBySignal(SIGABRT),
+	EXPECT_EXIT(run(silent(2), lock_twice), testing::KilledBySignal(SIGABRT),
 		"^weft: fatal: [^\n]*mutex[^\n]* fiber=[^\n]*\n$");
 	EXPECT_EXIT(lock_twice(), testing::KilledBySignal(SIGABRT), "^weft: fatal: [^\n]*mutex[^\n]*\n$")
 		<< "on a plain thread";

@@ -19,6 +19,7 @@ namespace support
 {
 using chan_test::join_all;
 using chan_test::settle;
+using chan_test::silent;
 using chan_test::Threads;
 
 /* Nobody holds it. */
