@@ -171,7 +171,7 @@ TEST(BaseDeathTest, FatalNamesTheFiber)
 {
 	testing::FLAGS_gtest_death_test_style = "threadsafe";
 	auto child = [] {
-		support::run(1, [] {
+		support::run(support::quiet_config(1), [] {
 			weft_set_name("culprit");
 			wf_fatal("the end");
 		});

@@ -366,6 +366,8 @@ TEST(Peek, CopesWithWhatIsUnmappedMeanwhile)
 		}
 	});
 	std::vector<char> copy(4096);
+	while (where == nullptr)
+		std::this_thread::yield();
 	for (long i = 0; i < times(100000, 1000); i++)
 		wf_peek(where.load() + 4096, copy.data(), copy.size());
 	over = true;

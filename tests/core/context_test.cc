@@ -119,12 +119,13 @@ static void switch_in_a_storm(unsigned workers, int flags)
 	run(workers, [alarm] {
 		std::vector<weft_fiber *> fibers;
 		std::atomic<int> changed{0};
-		weft_ns end = weft_after(times(300, 200) * WEFT_MS);
+		weft_ns end = weft_after(times(300, 200) * WEFT_MS), limit = weft_after(20 * WEFT_SEC);
 		struct itimerval storm = {{0, 50}, {0, 50}};
 		setitimer(ITIMER_REAL, &storm, nullptr);
 		for (int i = 0; i < 16; i++)
-			fibers.push_back(spawn([end, alarm, &changed] {
-				while (weft_now() < end) {
+			fibers.push_back(spawn([end, limit, alarm, &changed] {
+				/* On a machine that stands still, until there has been a storm. */
+				while (weft_now() < end || (signals_seen <= 10 && weft_now() < limit)) {
 					/* Whichever worker this is: it takes them. */
 					pthread_sigmask(SIG_UNBLOCK, &alarm, nullptr);
 					for (int k = 0; k < 50; k++)

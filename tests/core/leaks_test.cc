@@ -43,9 +43,7 @@ void *care(void *)
 
 std::string printed_by(weft_fn body, unsigned flags)
 {
-	weft_config how{};
-	how.workers = 2;
-	how.flags = flags;
+	weft_config how = quiet_config(2, flags);
 	testing::internal::CaptureStderr();
 	EXPECT_EQ(0, weft_run(&how, body, nullptr, nullptr));
 	return testing::internal::GetCapturedStderr();

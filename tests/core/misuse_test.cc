@@ -19,8 +19,10 @@ using namespace support;
 namespace
 {
 
-/* Also where tests are run with weft silenced, because io_uring is refused and weft would say so. */
+/* Also where tests are run with weft silenced, because io_uring is refused and weft would say so. And nothing of fibers that
+ * a busy machine has held up. */
 [[maybe_unused]] const bool hears = [] {
+	setenv("WEFT_LONG_RUN", "off", 1);
 	const char *log = getenv("WEFT_LOG");
 	if (log != nullptr && std::string(log) == "off") {
 		setenv("WEFT_LOG", "warn", 1);
@@ -182,7 +184,7 @@ TEST(Misuse, AChildFreedByAPlainThreadIsSilent)
 {
 	weft_process process;
 	run(1, [&] {
-		const char *argv[] = {"sh", "-c", "exec sleep 0.05", nullptr};
+		const char *argv[] = {"sh", "-c", "exec sleep 60", nullptr};
 		weft_process_options options{};
 		options.argv = argv;
 		EXPECT_EQ(0, weft_process_spawn(&process, &options));
@@ -224,7 +226,7 @@ TEST(Misuse, AJoinOfADetachedFiber)
 
 TEST(Misuse, AJoinOfWhatAnotherFiberJoins)
 {
-	run(1, [] {
+	run_virtual(1, [] {
 		weft_fiber *target = spawn([] { weft_sleep(20 * WEFT_MS); });
 		weft_fiber *first = spawn([target] { join(target); });
 		weft_sleep(WEFT_MS);

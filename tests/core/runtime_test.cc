@@ -104,7 +104,7 @@ TEST_P(Runtime, AgainAndAgainWithoutGrowth)
 	for (long i = 0; i < rounds; i++)
 		once();
 	EXPECT_EQ(fds, fd_count());
-	EXPECT_EQ(threads, thread_count());
+	EXPECT_TRUE(eventually([&] { return thread_count() <= threads; })) << threads;
 	if (!sanitized) { /* they keep shadow and quarantine */
 		EXPECT_LE(map_count(), maps + 20);
 		EXPECT_LE(rss_bytes(), rss + (8l << 20));
@@ -500,8 +500,8 @@ static void *hold_worker(void *arg)
 
 TEST(RuntimeAcross, AStoppedRuntimesResultIsTakenOnce)
 {
-	weft_config one{};
-	one.workers = 1;
+	weft_config one = config(1);
+	one.rescue = WEFT_RESCUE_OFF; /* a thread that stands in would let the joiner go on */
 	for (int round = 0; round < times(50, 10); round++) {
 		Across across;
 		weft_runtime *joiners = nullptr, *targets = nullptr;

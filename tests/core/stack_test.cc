@@ -201,7 +201,7 @@ TEST_F(StackDeathTest, RefusedMemoryIsAnErrorAndNothingLeaks)
 		GTEST_SKIP() << "the sanitizers' shadow does not fit in any limit of address space";
 	testing::FLAGS_gtest_death_test_style = "threadsafe";
 	auto child = [] {
-		weft_config how = config(2);
+		weft_config how = quiet_config(2);
 		how.rescue = WEFT_RESCUE_OFF; /* a thread that stands in would take of the memory */
 		run(how, [] {
 			struct rlimit all = {};
@@ -245,21 +245,26 @@ TEST(StackMemory, IsGivenBackWhenWorkersFallIdle)
 	weft_runtime *rt = nullptr;
 	weft_config how = config(2);
 	ASSERT_EQ(0, weft_start(&rt, &how));
-	static std::atomic<int> left;
+	static std::atomic<int> there, left;
+	static weft_event over;
 	constexpr int n = 2000;
+	there = 0;
 	left = n;
+	over = WEFT_EVENT_INIT;
 	auto use = [](void *) -> void * {
 		touch(60000);
-		weft_sleep(20 * WEFT_MS); /* all of them at once */
+		there++;
+		weft_event_wait(&over); /* all of them at once */
 		left--;
 		return nullptr;
 	};
 	long before = rss_bytes();
 	for (int i = 0; i < n; i++)
 		ASSERT_EQ(0, weft_submit(rt, use, nullptr));
-	EXPECT_TRUE(eventually([&] { return left < n / 2; }));
+	EXPECT_TRUE(eventually([] { return there == n; }));
 	long used = rss_bytes() - before;
 	EXPECT_GT(used, n * 30000l);
+	weft_event_set(&over);
 	EXPECT_TRUE(eventually([&] { return left == 0 && rss_bytes() - before < used / 4; }))
 		<< "of " << used << " bytes there are still " << rss_bytes() - before;
 	EXPECT_EQ(0, weft_stop(rt));

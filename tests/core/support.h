@@ -115,6 +115,14 @@ inline weft_config config(unsigned workers, unsigned flags = 0)
 	return made;
 }
 
+/* For tests that compare all that stands on stderr: a busy machine may hold a fiber up, and nothing is said of it. */
+inline weft_config quiet_config(unsigned workers, unsigned flags = 0)
+{
+	weft_config made = config(workers, flags);
+	made.long_run = -1;
+	return made;
+}
+
 /* Runs fn as the first fiber of a runtime, to the end of all its fibers. */
 inline void run(const weft_config &how, const std::function<void()> &fn)
 {
@@ -153,9 +161,25 @@ inline long fd_count()
 	return count_entries("/proc/self/fd");
 }
 
+/* A thread that was joined may still be among them for a moment. */
 inline long thread_count()
 {
 	return count_entries("/proc/self/task") + 1;
+}
+
+/* Of those, the ones with this name: whatever else begins and ends meanwhile. */
+inline long threads_named(const std::string &name)
+{
+	long count = 0;
+	DIR *dir = opendir("/proc/self/task");
+	while (const dirent *entry = dir != nullptr ? readdir(dir) : nullptr) {
+		std::ifstream comm("/proc/self/task/" + std::string(entry->d_name) + "/comm");
+		std::string line;
+		count += std::getline(comm, line) && line == name;
+	}
+	if (dir != nullptr)
+		closedir(dir);
+	return count;
 }
 
 inline long map_count()

@@ -286,15 +286,16 @@ TEST_P(Offload, DeadlineAfterItBegan)
 {
 	run(GetParam(), [] {
 		Gate gate;
+		std::atomic<bool> over{false};
 		weft_fiber *caller = spawn([&] {
 			weft_deadline(weft_after(20 * WEFT_MS));
 			intptr_t result = offload([&] { return gate.pass(), 5; });
 			EXPECT_EQ(-ETIMEDOUT, weft_check());
+			over = true;
 			return result;
 		});
 		/* On a machine that is very busy it may have been late before it began: then there is nothing to see. */
-		weft_ns limit = weft_after(WEFT_SEC);
-		EXPECT_TRUE(until([&] { return gate.inside() == 1 || weft_now() > limit; }));
+		EXPECT_TRUE(until([&] { return gate.inside() == 1 || over; }));
 		weft_sleep(30 * WEFT_MS);
 		gate.open();
 		intptr_t result = join(caller);
@@ -423,14 +424,15 @@ TEST_P(Offload, NeverMoreThreadsThanTheBound)
 	long before = thread_count();
 	run(with_threads(GetParam(), 7), [] {
 		Gate gate;
-		long without = thread_count();
 		std::vector<weft_fiber *> callers = spawn_many(40, gate.passing);
 		EXPECT_TRUE(until([&] { return gate.inside() == 7; })) << "up to the bound";
+		EXPECT_TRUE(until([] { return stats().offload_queued == 33; }));
 		weft_sleep(20 * WEFT_MS);
 		EXPECT_EQ(7, gate.inside());
 		EXPECT_EQ(7u, stats().offload_threads);
 		EXPECT_EQ(33u, stats().offload_queued);
-		EXPECT_EQ(without + 7, thread_count());
+		/* A thread of an earlier pool may still be on its way out. */
+		EXPECT_TRUE(until([] { return threads_named("weft-pool") == 7; }));
 		gate.open();
 		join_all(callers, 0);
 		EXPECT_EQ(7, gate.most());
@@ -456,9 +458,12 @@ TEST_P(Offload, GrowsWhileWorkWaits)
 			return 0;
 		};
 		join_all(spawn_many(parties, meet), 0);
-		uint64_t threads = stats().offload_threads;
-		EXPECT_GE(threads, static_cast<uint64_t>(parties));
-		EXPECT_LE(threads, 2u * parties) << "more than one may grow the pool at the same time";
+		/* PO3 of pool.h: beyond the first, each thread is made for 2 ms that a job has waited. On a busy machine threads come
+		 * late, and many jobs grow the pool meanwhile. */
+		weft_stats now = stats();
+		uint64_t soon = std::max(4u, GetParam());
+		EXPECT_GE(now.offload_threads, static_cast<uint64_t>(parties));
+		EXPECT_LE(now.offload_threads, soon + now.offload_wait_ns / (2 * WEFT_MS));
 	});
 }
 
@@ -469,6 +474,7 @@ TEST(OffloadBound, IsTakenFromTheEnvironment)
 		Gate gate;
 		std::vector<weft_fiber *> callers = spawn_many(6, gate.passing);
 		EXPECT_TRUE(until([&] { return gate.inside() == 2; }));
+		EXPECT_TRUE(until([] { return stats().offload_queued == 4; }));
 		weft_sleep(10 * WEFT_MS);
 		EXPECT_EQ(2u, stats().offload_threads);
 		gate.open();
@@ -578,22 +584,30 @@ TEST_P(Offload, StopWaitsForIt)
 	ASSERT_EQ(0, weft_start(&runtime, &how));
 	Gate gate;
 	std::atomic<int> ended{0};
+	std::atomic<bool> stopping{false};
 	work body = [&] { return gate.pass(), ++ended, 0; };
 	auto fiber = [](void *arg) -> void * {
 		EXPECT_EQ(0, offload(*static_cast<work *>(arg)));
 		return nullptr;
 	};
+	auto herald = [](void *arg) -> void * {
+		EXPECT_EQ(-ECANCELED, weft_sleep(WEFT_FOREVER));
+		*static_cast<std::atomic<bool> *>(arg) = true;
+		return nullptr;
+	};
 	for (int i = 0; i < 3; i++)
 		EXPECT_EQ(0, weft_submit(runtime, fiber, &body));
+	EXPECT_EQ(0, weft_submit(runtime, herald, &stopping));
 	EXPECT_TRUE(eventually([&] { return gate.inside() == 3; }));
 	std::thread opener([&] {
-		usleep(5000);
+		EXPECT_TRUE(eventually([&] { return stopping.load(); }));
+		EXPECT_EQ(0, ended);
 		gate.open();
 	});
 	EXPECT_EQ(0, weft_stop(runtime));
 	EXPECT_EQ(3, ended);
 	opener.join();
-	EXPECT_TRUE(eventually([&] { return thread_count() == threads; }));
+	EXPECT_TRUE(eventually([&] { return thread_count() <= threads; }));
 }
 
 } // namespace

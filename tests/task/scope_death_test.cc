@@ -18,7 +18,7 @@ static const char *const LINE = "^weft: fatal: [^\n]*fiber=[0-9]+ \"culprit\"[^\
 /* Runs fn, which must not live long, as the first fiber of a runtime. */
 static void commit_crime(unsigned workers, const std::function<void()> &fn)
 {
-	run(workers, [&fn] {
+	run(quiet_config(workers), [&fn] {
 		weft_set_name("culprit");
 		fn();
 	});
@@ -290,7 +290,7 @@ TEST_P(ScopeDeathTest, OpeningAnOpenScopeWithAnotherInside)
 TEST_P(ScopeDeathTest, NothingIsSaidOfRightUse)
 {
 	auto innocent = [] {
-		run(GetParam(), [] {
+		run(quiet_config(GetParam()), [] {
 			weft_scope outer, inner;
 			for (int i = 0; i < 3; i++) {
 				open_scope(&outer);
