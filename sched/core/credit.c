@@ -16,7 +16,7 @@ static bool is_alone(const struct wf_worker *w)
 		wf_load_rlxp(&w->next) == NULL &&
 		wf_load_rlx64(&w->deque.top) == wf_load_rlx64(&w->deque.bottom) &&
 		w->pinned_head == NULL && wf_load_rlx32(&w->inbox) == WF_NO_FIBER &&
-		wf_load_rlx32(&w->rt->injected) == 0 && !wf_is_spare(w);
+		wf_load_rlx32(&w->rt->injected) == 0 && !wf_sees_unbound(w) && !wf_is_spare(w);
 }
 
 /* Out of line: its caller goes on without a frame of its own. */

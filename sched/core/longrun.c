@@ -32,6 +32,16 @@ static bool first_time(struct wf_runtime *rt, uint64_t id, int64_t now)
 	return true;
 }
 
+/* LR2: no line can be written now. The next one counts it, and this fiber's next hold is as its first. */
+static void leave_unsaid(struct wf_worker *w)
+{
+	struct wf_runtime *rt = w->rt;
+	uint64_t *seen = &rt->long_seen[(uint32_t)w->stalled.id % WF_LONG_SEEN];
+	if (*seen == w->stalled.id)
+		*seen = 0;
+	rt->long_unsaid++;
+}
+
 /* LR4: whom the worker runs. False: that has changed meanwhile, or cannot be told. */
 static bool identify(struct wf_worker *w)
 {
@@ -105,7 +115,7 @@ static void fill(struct wf_long_report *report, const struct wf_worker *w)
 	wf_store_rlx32(&report->state, WF_REPORT_RUNS); /* rlx: before the thread */
 }
 
-/* The last step of a stall that is worth a line. Where none can be written now the next one counts it. */
+/* The last step of a stall that is worth a line. */
 static void say(struct wf_worker *w)
 {
 	struct wf_runtime *rt = w->rt;
@@ -118,7 +128,7 @@ static void say(struct wf_worker *w)
 		rt->long_unsaid = 0;
 	} else {
 		wf_free(report, sizeof(*report));
-		rt->long_unsaid++;
+		leave_unsaid(w);
 	}
 	end_question(w);
 	w->stall_reported = true;
@@ -194,7 +204,7 @@ void wf_longrun_over(struct wf_worker *w)
 		if (w->rt->long_report == NULL)
 			say(w);
 		else
-			w->rt->long_unsaid++;
+			leave_unsaid(w);
 	}
 	end_question(w);
 	w->stall_counted = w->stall_reported = false;

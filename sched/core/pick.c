@@ -147,6 +147,11 @@ static struct wf_fiber *take_unstarted(struct wf_worker *w, bool old_end)
 static struct wf_fiber *take_pinned(struct wf_worker *w)
 {
 	if (w->pinned_head == NULL) {
+		if (wf_sees_unbound(w)) {
+			struct wf_fiber *fiber = wf_rescue_take_unbound(w);
+			if (fiber != NULL)
+				return resume(fiber);
+		}
 		if (wf_load_acq32(&w->inbox) == WF_NO_FIBER)
 			return NULL;
 		uint32_t index = wf_swap_sc32(&w->inbox, WF_NO_FIBER); /* IN-1 */
@@ -317,7 +322,8 @@ bool wf_work_visible(struct wf_worker *w)
 	struct wf_runtime *rt = w->rt;
 	if (wf_load_sc32(&rt->injected) != 0 || wf_load_sc32(&w->inbox) != WF_NO_FIBER ||
 		wf_load_sc32(&w->box) != WF_NO_FIBER || wf_load_scp(&w->op_box) != NULL ||
-		wf_load_scp(&w->thread->queue) != NULL)
+		wf_load_scp(&w->thread->queue) != NULL ||
+		(wf_load_sc32(&rt->unbound) != WF_NO_FIBER && !wf_is_spare(w)))
 		return true;
 	uint32_t reach = wf_reach(rt);
 	for (uint32_t i = 0; i < reach; i++) {

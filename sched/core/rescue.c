@@ -40,9 +40,44 @@ struct wf_fiber *wf_rescue_admit(struct wf_worker *w, struct wf_fiber *fiber)
 {
 	if (WF_LIKELY(!(fiber->flags & WF_FIBER_HOMED)) || !wf_is_spare(w))
 		return fiber;
-	fiber->home = wf_random_next(&w->random) % w->rt->worker_count;
-	wf_send_home(w, fiber);
+	struct wf_runtime *rt = w->rt;
+	if (rt->worker_count == 1) {
+		fiber->home = 0;
+		wf_send_home(w, fiber);
+		return NULL;
+	}
+	fiber->flags &= ~WF_FIBER_HOMED;
+	fiber->next = WF_NO_FIBER;
+	uint64_t word = wf_load_rlx64(&fiber->word);		      /* rlx: F4, it is w's */
+	wf_store_rlx64(&fiber->word, wf_ticket_with(word, WF_READY)); /* rlx: the lock carries it */
+	wf_lock_acquire(&rt->unbound_lock);
+	if (wf_load_rlx32(&rt->unbound) == WF_NO_FIBER) /* rlx: under the lock */
+		wf_swap_sc32(&rt->unbound, fiber->index);
+	else
+		wf_fiber_at(rt->last_unbound)->next = fiber->index;
+	rt->last_unbound = fiber->index;
+	wf_lock_release(&rt->unbound_lock);
+	for (uint32_t i = 0; i < rt->worker_count; i++) /* ID-1; a spare that sleeps would not do */
+		wf_worker_notify_one(rt, i);
 	return NULL;
+}
+
+struct wf_fiber *wf_rescue_take_unbound(struct wf_worker *w)
+{
+	struct wf_runtime *rt = w->rt;
+	struct wf_fiber *fiber = NULL;
+	wf_lock_acquire(&rt->unbound_lock);
+	uint32_t index = wf_load_rlx32(&rt->unbound); /* rlx: under the lock */
+	if (index != WF_NO_FIBER) {
+		fiber = wf_fiber_at(index);
+		wf_swap_sc32(&rt->unbound, fiber->next);
+	}
+	wf_lock_release(&rt->unbound_lock);
+	if (fiber != NULL) {
+		fiber->home = w->index;
+		fiber->flags |= WF_FIBER_HOMED;
+	}
+	return fiber;
 }
 
 /* What w's deque has no room for stays where it is, for thieves. */

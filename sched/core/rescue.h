@@ -10,7 +10,8 @@
  *          begin and end with a claim of its worker (ADR-0014). A signal: it ends other people's sleeps with EINTR.
  * Rules    RS1 a rescue never waits for the stuck thread: it tries locks, and takes what has been published. What it cannot have now it gets
  *             at the next look, a millisecond later.
- *          RS2 pinned fibers wait for their worker. A spare never starts one: it hands it to a worker of the runtime.
+ *          RS2 pinned fibers wait for their worker. A spare never starts one: it puts it where the runtime's workers look, and belongs to the one that
+ *             takes it. To choose one would not do: that may be stuck just because its fiber waits for this one.
  *          RS3 the queues of a runtime with one worker are used without locked instructions until a spare is needed. Then, in this order:
  *             `shared` is set, every thread of the process passes a barrier (membarrier), and `after.kind` is looked at: NONE means that the
  *             worker is in its fiber's code, and whatever it does with its queues from now on it does as with thieves about. Else the next look
@@ -51,10 +52,18 @@ struct wf_thread *wf_rescue_target(struct wf_worker *w);
 void wf_send_home(struct wf_worker *w, struct wf_fiber *fiber);
 /* RS2: a fiber that w has just claimed and prepared; NULL: it was not for a spare to run. */
 struct wf_fiber *wf_rescue_admit(struct wf_worker *w, struct wf_fiber *fiber);
+/* RS2, by a worker that is no spare: the one that has waited longest; NULL: there is none. It is w's to run, and READY. */
+struct wf_fiber *wf_rescue_take_unbound(struct wf_worker *w);
 
 static inline bool wf_is_spare(const struct wf_worker *w)
 {
 	return w->index >= w->rt->worker_count;
+}
+
+/* Is there one for w? rlx: who is about to sleep looks again. */
+static inline bool wf_sees_unbound(const struct wf_worker *w)
+{
+	return WF_UNLIKELY(wf_load_rlx32(&w->rt->unbound) != WF_NO_FIBER) && !wf_is_spare(w);
 }
 
 bool wf_spare_retires(const struct wf_worker *w);

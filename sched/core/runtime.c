@@ -277,6 +277,7 @@ static void reset(struct wf_runtime *rt, const weft_config *config, const struct
 	rt->long_report = NULL;
 	wf_store_rlx32(&rt->baton, 0);
 	wf_store_rlx32(&rt->baton_wanted, 0);
+	wf_store_rlx32(&rt->unbound, WF_NO_FIBER);
 	rt->inject_head = rt->inject_tail = NULL;
 	/* rlx: no thread of this runtime exists yet. */
 	wf_store_rlx32(&rt->injected, 0);

@@ -71,9 +71,12 @@ struct wf_runtime {
 	wf_a32 rescues;			      /* workers whose rescue_wanted is set */
 	wf_a32 baton;			      /* RS7: index of who has it; WF_NO_BATON */
 	wf_a32 baton_wanted;		      /* by the worker */
-	bool rescuing;			      /* stuck workers are looked after */
-	bool all_shared;		      /* RS3; the monitor's */
-	bool unshares; /* it can go back to a queue without locked instructions */
+	wf_a32 unbound; /* RS2: index of the first, linked by next; read without the lock, ID-1 */
+	uint32_t last_unbound;
+	wf_lock unbound_lock;
+	bool rescuing;	 /* stuck workers are looked after */
+	bool all_shared; /* RS3; the monitor's */
+	bool unshares;	 /* it can go back to a queue without locked instructions */
 	/* monitor.h */
 	bool monitored;
 	/* longrun.h: the monitor's */

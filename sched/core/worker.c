@@ -205,7 +205,8 @@ static struct wf_fiber *search(struct wf_worker *w)
 		struct wf_fiber *fiber = wf_steal_work(w, spent > WF_GREEDY_NS);
 		if (fiber != NULL)
 			return fiber;
-		if (wf_engine_pending(w) || wf_load_acq32(&w->inbox) != WF_NO_FIBER)
+		if (wf_engine_pending(w) || wf_load_acq32(&w->inbox) != WF_NO_FIBER ||
+			wf_sees_unbound(w))
 			return NULL;
 		for (int i = 0; i < 32; i++)
 			wf_cpu_relax();

@@ -50,10 +50,12 @@ int weft_stats_get(weft_runtime *runtime, weft_stats *stats, weft_worker_stats *
 	stats->workers = rt->worker_count;
 	stats->engine = rt->driver->engine;
 	stats->ring_mode = rt->driver->mode(&rt->thread[0]);
-	/* Ends first: every end that is seen brings its spawn with it, so the difference is never negative. */
-	uint64_t ended = 0;
-	for (uint32_t i = 0; i < wf_reach(rt); i++)
+	/* Ends first: every end that is seen brings its beginning with it, so the differences are never negative. */
+	uint64_t ended = 0, completed = 0;
+	for (uint32_t i = 0; i < wf_reach(rt); i++) {
 		ended += wf_load_acq64(&rt->worker[i].counter[WF_ENDED]);
+		completed += wf_load_acq64(&rt->worker[i].counter[WF_COMPLETIONS]);
+	}
 	/* What a spare did is its worker's. */
 	for (uint32_t i = 0; i < wf_reach(rt); i++) {
 		weft_worker_stats row;
@@ -67,6 +69,7 @@ int weft_stats_get(weft_runtime *runtime, weft_stats *stats, weft_worker_stats *
 		else
 			add(&per_worker[worker], &row);
 	}
+	stats->total.completions = completed;
 	stats->total.spawned += wf_load_acq64(&rt->outside_spawned);
 	stats->fibers_live = stats->total.spawned - ended;
 	struct wf_stack_stats stacks;

@@ -167,15 +167,15 @@ inline long thread_count()
 	return count_entries("/proc/self/task") + 1;
 }
 
-/* Of those, the ones with this name: whatever else begins and ends meanwhile. */
-inline long threads_named(const std::string &name)
+/* Of those, the ones whose names begin so: whatever else begins and ends meanwhile. */
+inline long threads_named(const std::string &prefix)
 {
 	long count = 0;
 	DIR *dir = opendir("/proc/self/task");
 	while (const dirent *entry = dir != nullptr ? readdir(dir) : nullptr) {
 		std::ifstream comm("/proc/self/task/" + std::string(entry->d_name) + "/comm");
 		std::string line;
-		count += std::getline(comm, line) && line == name;
+		count += std::getline(comm, line) && line.rfind(prefix, 0) == 0;
 	}
 	if (dir != nullptr)
 		closedir(dir);

@@ -6,6 +6,8 @@
  * Law  the error is the most telling of all; cancellation and deadline end all attempts.
  * Law  one descriptor is left of a success, blocking and close-on-exec, and none of a failure.
  */
+#include <poll.h>
+
 #include "tests/io/dns_server.h"
 
 using namespace io_test;
@@ -41,6 +43,7 @@ public:
 			EXPECT_TRUE(error == 0 || errno == EINPROGRESS);
 			fill_.push_back(fd);
 		}
+		EXPECT_EQ(POLLIN, weft_poll(mute_, POLLIN)) << "one has come to its queue: full";
 	}
 	Hosts(const Hosts &) = delete;
 	Hosts &operator=(const Hosts &) = delete;

@@ -207,7 +207,7 @@ TEST_P(FilesLevels, OpeningAFifoWaitsForItsOtherSide)
 		cancelled.join();
 		EXPECT_EQ(-ECANCELED, result);
 
-		int dir = weft_openat(AT_FDCWD, dir_path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+		int dir = lifted(open(dir_path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
 		std::atomic<int> going{0};
 		Fiber closed([&] {
 			going = 1;

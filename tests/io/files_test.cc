@@ -83,7 +83,9 @@ int make_kind(const std::string &kind, std::vector<int> &others)
 	if (kind == "timerfd") {
 		int fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
 		itimerspec soon = {{0, 0}, {0, 1}};
+		pollfd expired = {fd, POLLIN, 0};
 		timerfd_settime(fd, 0, &soon, nullptr);
+		EXPECT_EQ(1, ::poll(&expired, 1, -1));
 		return fd;
 	}
 	if (kind == "memfd") {
@@ -93,7 +95,7 @@ int make_kind(const std::string &kind, std::vector<int> &others)
 		return fd;
 	}
 	if (kind == "closed") {
-		int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+		int fd = lifted(open("/dev/null", O_RDONLY | O_CLOEXEC));
 		close(fd);
 		return fd;
 	}

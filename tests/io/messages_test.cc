@@ -39,8 +39,7 @@ struct Bound {
 Bound bind_datagram(int family, const char *name)
 {
 	Bound bound;
-	bound.fd = socket(family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	EXPECT_GE(bound.fd, 0);
+	bound.fd = lifted(socket(family, SOCK_DGRAM | SOCK_CLOEXEC, 0));
 	if (family == AF_UNIX) {
 		bound.path = scratch_path(name);
 		auto *at = reinterpret_cast<sockaddr_un *>(&bound.at);
@@ -337,6 +336,11 @@ TEST_P(Messages, ASenderWithoutRoomSleeps)
 		EXPECT_LT(after.total.ops - before.total.ops, 200u); /* not a loop */
 		ssize_t result = 0;
 		Fiber closed([&] { result = weft_sendto(from, "y", 1, 0, to.address(), to.size); });
+		EXPECT_TRUE(until([&] { /* it has tried, and is found by the close */
+			weft_stats now;
+			weft_stats_get(nullptr, &now, nullptr, 0);
+			return now.total.ops > after.total.ops;
+		}));
 		Fiber cancelled([&] {
 			EXPECT_EQ(-ECANCELED, weft_sendto(from, "y", 1, 0, to.address(), to.size));
 		});

@@ -204,11 +204,15 @@ inline bool until(Condition condition)
 	return true;
 }
 
+/* At least so many were, at a moment of the call: what other workers count during it makes it less,
+ * never negative. */
 inline uint64_t operations_in_flight()
 {
-	weft_stats stats;
-	EXPECT_GT(weft_stats_get(nullptr, &stats, nullptr, 0), 0);
-	return stats.total.ops - stats.total.completions;
+	weft_stats before, after;
+	EXPECT_GT(weft_stats_get(nullptr, &before, nullptr, 0), 0);
+	EXPECT_GT(weft_stats_get(nullptr, &after, nullptr, 0), 0);
+	uint64_t begun = before.total.ops, ended = after.total.completions;
+	return begun > ended ? begun - ended : 0;
 }
 
 /* Until so many fibers are parked in the ring. */
@@ -277,6 +281,21 @@ inline Pair connect_pair(Link link)
 	return pair;
 }
 
+constexpr int HIGH_NUMBER = 600;
+
+/* Before there are threads: a larger table of descriptors would hold a fiber's worker for 10 ms. */
+inline const int table_has_grown = close(fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, HIGH_NUMBER));
+
+/* The same file under a high number, for what is still named after its close: who opens something
+ * then, as weft's monitor does in /proc at any time, gets the lowest number that is free. */
+inline int lifted(int fd)
+{
+	int high = fcntl(fd, F_DUPFD_CLOEXEC, HIGH_NUMBER);
+	EXPECT_GE(high, 0);
+	EXPECT_EQ(0, weft_close(fd));
+	return high;
+}
+
 inline void close_pair(Pair pair)
 {
 	EXPECT_EQ(0, weft_close(pair.in));
@@ -339,43 +358,71 @@ inline std::string scratch_path(const std::string &name)
 	return folder.path() + "/" + name;
 }
 
-/* Threads that stand in for stuck workers (a busy machine makes some) have descriptors of their own. */
-inline bool has_spares()
+/* Threads that a busy machine makes have descriptors of their own: those that stand in for stuck
+ * workers, and those that say whose fiber held one. */
+inline bool has_helpers()
 {
 	bool found = false;
 	DIR *dir = opendir("/proc/self/task");
 	while (const dirent *entry = dir != nullptr ? readdir(dir) : nullptr) {
 		std::ifstream comm("/proc/self/task/" + std::string(entry->d_name) + "/comm");
 		std::string name;
-		found = found || (std::getline(comm, name) && name.rfind("weft-spare", 0) == 0);
+		std::getline(comm, name);
+		for (const char *helper : {"weft-spare", "weft-report"})
+			found = found || name.rfind(helper, 0) == 0;
 	}
 	if (dir != nullptr)
 		closedir(dir);
 	return found;
 }
 
-/* The descriptors open in this process, the one that counts left out, when there are no spares any more. */
+/* On a fiber without holding its worker: while one is held weft's monitor opens files of /proc. */
+inline void nap(weft_ns span)
+{
+	if (weft_self() == nullptr || weft_sleep(span) != 0)
+		usleep(static_cast<useconds_t>(span / WEFT_US));
+}
+
+/* Is it a file of /proc, or nothing any more? Weft's monitor opens some for a moment, which lasts
+ * where it loses the processor. */
+inline bool is_momentary(int fd)
+{
+	char target[6];
+	std::string link = "/proc/self/fd/" + std::to_string(fd);
+	ssize_t len = readlink(link.c_str(), target, sizeof(target));
+	return len < 0 || (len == sizeof(target) && memcmp(target, "/proc/", sizeof(target)) == 0);
+}
+
+/* The descriptors open in this process, the one that counts left out. False: some will not stay. */
+inline bool look_at_open(int &count)
+{
+	bool lasting = true;
+	DIR *dir = opendir("/proc/self/fd");
+	count = -1;
+	while (const dirent *entry = dir != nullptr ? readdir(dir) : nullptr) {
+		int fd = atoi(entry->d_name);
+		count += entry->d_name[0] != '.';
+		if (entry->d_name[0] != '.' && fd != dirfd(dir))
+			lasting = lasting && !is_momentary(fd);
+	}
+	if (dir != nullptr)
+		closedir(dir);
+	return lasting;
+}
+
+/* The least of twenty looks that saw lasting ones only; where there are no such looks, the last. */
 inline int count_open()
 {
-	for (int i = 0; i < 500 && has_spares(); i++) {
-		if (weft_self() != nullptr)
-			weft_sleep(10 * WEFT_MS);
-		else
-			usleep(10 * 1000);
+	int count = -1, least = INT_MAX;
+	for (int looks = 0, tries = 0; looks < 20 && tries < 1000; tries++) {
+		bool lasting = !has_helpers() && look_at_open(count);
+		if (lasting) {
+			least = std::min(least, count);
+			looks++;
+		}
+		nap(lasting ? 100 * WEFT_US : 10 * WEFT_MS);
 	}
-	int least = INT_MAX;
-	for (int i = 0; i < 20; i++) { /* weft's monitor opens files of /proc for a moment */
-		DIR *dir = opendir("/proc/self/fd");
-		if (dir == nullptr)
-			return -1;
-		int count = 0;
-		while (readdir(dir) != nullptr)
-			count++;
-		closedir(dir);
-		least = std::min(least, count - 3); /* ".", "..", and the folder itself */
-		usleep(100);
-	}
-	return least;
+	return least == INT_MAX ? count : least;
 }
 
 /* Takes every descriptor there is but some; gives them back at its end. */
@@ -388,10 +435,10 @@ public:
 		rlimit low = before_;
 		low.rlim_cur = 400;
 		setrlimit(RLIMIT_NOFILE, &low);
-		int fd;
-		for (int round = 0; round < 5; round++, usleep(500)) /* weft's monitor may have one for a moment */
-			while ((fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0)) >= 0)
-				taken_.push_back(fd);
+		for (int i = 0; i < 500 && has_helpers(); i++)
+			nap(10 * WEFT_MS);
+		for (int i = 0; i < 500 && !take(static_cast<int>(low.rlim_cur)); i++)
+			nap(WEFT_MS);
 		for (; left > 0; left--) {
 			close(taken_.back());
 			taken_.pop_back();
@@ -407,6 +454,17 @@ public:
 	}
 
 private:
+	/* All there are. False: somebody else has one that is given back soon. */
+	bool take(int limit)
+	{
+		int fd;
+		while ((fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0)) >= 0)
+			taken_.push_back(fd);
+		for (fd = 0; fd < limit && !is_momentary(fd); fd++)
+			;
+		return fd == limit;
+	}
+
 	rlimit before_;
 	std::vector<int> taken_;
 };

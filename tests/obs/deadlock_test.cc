@@ -73,6 +73,16 @@ protected:
 			return fn(), 0;
 		})));
 	}
+	/* fn(0) to fn(count - 1), on fibers made by one: before it is done the runtime does not stand still.
+	 * A thread that submits them may be held up between two. */
+	template <typename Fn>
+	static void submit_all(unsigned count, Fn fn)
+	{
+		submit([count, fn] {
+			for (unsigned i = 0; i < count; i++)
+				EXPECT_EQ(0, weft_detach(support::spawn([fn, i] { fn(i); })));
+		});
+	}
 	static bool wait_for_reports(size_t count, int ms = 10000)
 	{
 		for (int i = 0; i < ms && reports_count < count; i++)
@@ -162,8 +172,7 @@ TEST_F(Deadlock, ARingOfLocks)
 		reports_count = 0;
 		ring locks(count);
 		start(2);
-		for (unsigned i = 0; i < count; i++)
-			submit([&locks, i] { locks.take(i); });
+		submit_all(count, [&locks](unsigned i) { locks.take(i); });
 		ASSERT_TRUE(wait_for_reports(1));
 		report seen = first();
 		EXPECT_EQ(count, seen.fibers);
@@ -307,10 +316,9 @@ TEST_F(Deadlock, TheProgramsFunctionMayEndIt)
 	});
 	ASSERT_TRUE(wait_for_reports(1));
 	EXPECT_FALSE(wait_for_reports(2, 700));
-	EXPECT_EQ(1, rounds);
+	EXPECT_TRUE(support::eventually([] { return rounds == 1; }));
 	weft_event_set(&event);
-	usleep(100000);
-	EXPECT_EQ(2, rounds);
+	EXPECT_TRUE(support::eventually([] { return rounds == 2; }));
 	stop();
 }
 
@@ -379,6 +387,8 @@ TEST_F(Deadlock, NotWhileSomethingElseCanHappen)
 	};
 	for (size_t i = 0; i < others.size(); i++) {
 		over = false;
+		reports_count = 0; /* the last one's end, if this thread was held up before stop() */
+		reports.clear();
 		auto &other = others[i];
 		start();
 		submit([&other] { other(); });
@@ -610,8 +620,14 @@ TEST_F(DeadlockDeath, NotWhileAThreadRunsOneRuntimeAfterTheOther)
 static void decided(enum weft_deadlock_action action)
 {
 	static enum weft_deadlock_action decision;
+	static std::atomic<bool> asked;
 	decision = action;
-	weft_on_deadlock([](const weft_deadlock *, void *) { return decision; }, nullptr);
+	weft_on_deadlock(
+		[](const weft_deadlock *, void *) {
+			asked = true;
+			return decision;
+		},
+		nullptr);
 	weft_config how = config(1);
 	weft_runtime *runtime;
 	if (weft_start(&runtime, &how) != 0)
@@ -622,8 +638,9 @@ static void decided(enum weft_deadlock_action action)
 		return nullptr;
 	};
 	weft_submit(runtime, hermit, nullptr);
-	usleep(700000);
-	_exit(7);
+	if (!support::eventually([] { return asked.load(); }) || weft_stop(runtime) != 0)
+		_exit(1);
+	_exit(7); /* who was asked has done by now what was decided */
 }
 
 TEST_F(DeadlockDeath, TheProgramDecides)

@@ -11,7 +11,9 @@
 #include <csignal>
 #include <fcntl.h>
 #include <string>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <thread>
 #include <unistd.h>
@@ -29,6 +31,16 @@ int wf_dump_signal_parse(const char *text);
 
 using namespace support;
 
+/* All of a file. */
+static std::string text_of(int fd)
+{
+	struct stat status = {};
+	EXPECT_EQ(0, fstat(fd, &status));
+	std::string text(static_cast<size_t>(status.st_size), 0);
+	EXPECT_EQ(static_cast<ssize_t>(text.size()), pread(fd, text.data(), text.size(), 0));
+	return text;
+}
+
 /* What a dump says; into a file of memory, which takes all of it. */
 static std::string dump()
 {
@@ -37,9 +49,7 @@ static std::string dump()
 	errno = 77;
 	EXPECT_EQ(0, weft_dump(fd));
 	EXPECT_EQ(77, errno);
-	off_t size = lseek(fd, 0, SEEK_END);
-	std::string text(static_cast<size_t>(size), 0);
-	EXPECT_EQ(size, pread(fd, text.data(), text.size(), 0));
+	std::string text = text_of(fd);
 	close(fd);
 	return text;
 }
@@ -65,15 +75,21 @@ static std::string about(const std::string &text, const std::string &name)
 	return text.substr(begin, end - begin);
 }
 
+/* A dump says it so often. */
+static void until_said(const std::string &part, size_t count)
+{
+	size_t said = 0;
+	for (int i = 0; i < 2000 && said < count; i++) {
+		weft_sleep(5 * WEFT_MS);
+		said = count_of(dump(), part);
+	}
+	EXPECT_EQ(count, said) << part;
+}
+
 /* So many other fibers have come to where they wait. */
 static void until_parked(size_t count)
 {
-	size_t parked = 0;
-	for (int i = 0; i < 2000 && parked < count; i++) {
-		weft_sleep(5 * WEFT_MS);
-		parked = count_of(dump(), ": parked, ");
-	}
-	EXPECT_EQ(count, parked);
+	until_said(": parked, ", count);
 }
 
 #define EXPECT_SAYS(text, part) EXPECT_NE(std::string::npos, (text).find(part)) << (text)
@@ -94,11 +110,12 @@ __attribute__((noinline)) int waits_for_event(weft_event *event)
 	return *reinterpret_cast<volatile char *>(event);
 }
 
-__attribute__((noinline)) int sleeps_raw(std::atomic<bool> *begun)
+__attribute__((noinline)) int sleeps_raw(std::atomic<bool> *begun, std::atomic<bool> *over)
 {
 	struct timespec time = {0, 400000000};
 	*begun = true;
-	syscall(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &time, nullptr);
+	while (!*over)
+		syscall(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &time, nullptr);
 	return static_cast<int>(time.tv_nsec);
 }
 
@@ -145,11 +162,14 @@ FOR_WORKERS(Dump);
 
 TEST_P(Dump, SaysWhatEachFiberDoes)
 {
-	run(GetParam(), [] {
+	weft_config how = config(GetParam());
+	how.rescue = WEFT_RESCUE_OFF; /* else another thread may begin what is to stay unstarted */
+	run(how, [] {
 		weft_event event = WEFT_EVENT_INIT;
 		std::vector<weft_fiber *> fibers;
 		fibers.push_back(named("waiter", [&event] { waits_for_event(&event); }));
-		fibers.push_back(named("sleeper", [] { weft_sleep(WEFT_SEC / 2); }));
+		weft_fiber *sleeper = named("sleeper", [] { weft_sleep(1000 * WEFT_SEC); });
+		fibers.push_back(sleeper);
 		fibers.push_back(named("generator", [&event] {
 			weft_gen *gen = nullptr;
 			EXPECT_EQ(0, weft_gen_new(&gen, around_generator, &event));
@@ -160,6 +180,7 @@ TEST_P(Dump, SaysWhatEachFiberDoes)
 		weft_fiber *ended = named("ended", [] {});
 		weft_set_name("dumper");
 		until_parked(3);
+		until_said(": ended, ", 1);
 		if (GetParam() == 1)
 			fibers.push_back(named("new", [] {}));
 		std::string text = dump();
@@ -188,6 +209,7 @@ TEST_P(Dump, SaysWhatEachFiberDoes)
 		}
 		EXPECT_SAYS(text, " 1 ended\n");
 		weft_event_set(&event);
+		EXPECT_EQ(0, weft_cancel(sleeper));
 		for (weft_fiber *fiber : fibers)
 			join(fiber);
 		join(ended);
@@ -201,14 +223,19 @@ TEST_P(Dump, WorksFromAThreadWhileWorkersAreStuck)
 	std::thread thread([&] {
 		while (!begun || !computing)
 			std::this_thread::yield();
-		std::this_thread::sleep_for(std::chrono::milliseconds(100));
-		do /* a thread that gets no processor for 100 ms does not answer */
+		/* They have got there, the monitor has seen it, and the one that computes has said where. */
+		for (int i = 0; i < 1000; i++) {
 			text = dump();
-		while (about(text, "hog").find("does not answer") != std::string::npos);
+			if (count_of(text, ", stuck") > 0 &&
+				count_of(about(text, "raw"), "clock_nanosleep") > 0 &&
+				count_of(about(text, "hog"), "computes+0x") > 0)
+				break;
+			usleep(10000);
+		}
 		over = true;
 	});
 	run(GetParam(), [&] {
-		weft_fiber *a = named("raw", [&begun] { sleeps_raw(&begun); });
+		weft_fiber *a = named("raw", [&begun, &over] { sleeps_raw(&begun, &over); });
 		weft_fiber *b = named("hog", [&computing, &over] { computes(&computing, &over); });
 		join(a);
 		join(b);
@@ -340,7 +367,11 @@ static std::string dump_held_up(const std::function<void()> &meanwhile)
 		EXPECT_EQ(0, weft_dump(ends[1]));
 		close(ends[1]);
 	});
-	std::this_thread::sleep_for(std::chrono::milliseconds(300));
+	/* It writes what it has put together when that is 64 KiB, and stands in that call. */
+	EXPECT_TRUE(eventually([&ends] {
+		int bytes = 0;
+		return ioctl(ends[0], FIONREAD, &bytes) == 0 && bytes > 0;
+	}));
 	meanwhile();
 	while ((n = read(ends[0], buffer, sizeof(buffer))) > 0)
 		text.append(buffer, static_cast<size_t>(n));
@@ -356,14 +387,17 @@ TEST(DumpAround, ARuntimeMayBeReplacedByASmallerOne)
 	weft_runtime *first, *second, *third;
 	ASSERT_EQ(0, weft_start(&first, &one));
 	ASSERT_EQ(0, weft_start(&second, &many));
-	auto add = [first](size_t count) {
+	size_t sleepers = 0;
+	auto add = [first, &sleepers](size_t count) {
 		auto sleep = [](void *) -> void * {
 			weft_sleep(1000 * WEFT_SEC);
 			return nullptr;
 		};
 		for (size_t i = 0; i < count; i++)
 			ASSERT_EQ(0, weft_submit(first, sleep, nullptr));
-		std::this_thread::sleep_for(std::chrono::milliseconds(100));
+		sleepers += count;
+		EXPECT_TRUE(eventually(
+			[&sleepers] { return count_of(dump(), ": parked, ") == sleepers; }));
 	};
 	add(20);
 	size_t few = dump().find("runtime 1: ");
@@ -470,30 +504,30 @@ TEST(DumpSignal, NamesOfSignals)
 	EXPECT_EQ(-EINVAL, wf_dump_signal_start(SIGKILL));
 }
 
-/* What is written to stderr meanwhile. */
+/* What is written to stderr meanwhile, which fn finds in the file it is given. */
 template <typename Fn>
 static std::string stderr_of(Fn fn)
 {
 	int kept = dup(STDERR_FILENO), fd = memfd_create("stderr", MFD_CLOEXEC);
 	EXPECT_EQ(STDERR_FILENO, dup2(fd, STDERR_FILENO));
-	fn();
+	fn(fd);
 	EXPECT_EQ(STDERR_FILENO, dup2(kept, STDERR_FILENO));
 	close(kept);
-	std::string text(static_cast<size_t>(lseek(fd, 0, SEEK_END)), 0);
-	EXPECT_EQ(static_cast<ssize_t>(text.size()), pread(fd, text.data(), text.size(), 0));
+	std::string text = text_of(fd);
 	close(fd);
 	return text;
 }
 
-static void signalled()
+static void signalled(int file)
 {
-	run(config(1), [] {
+	run(config(1), [file] {
 		weft_event event = WEFT_EVENT_INIT;
 		weft_fiber *fiber = named("waiter", [&event] { waits_for_event(&event); });
-		weft_sleep(10 * WEFT_MS);
-		for (int i = 0; i < 2; i++) {
+		until_parked(1);
+		for (size_t dumps = 1; dumps <= 2; dumps++) {
 			kill(getpid(), SIGQUIT);
-			weft_sleep(300 * WEFT_MS);
+			for (int i = 0; i < 2000 && count_of(text_of(file), "end of dump\n") < dumps; i++)
+				weft_sleep(10 * WEFT_MS);
 		}
 		weft_event_set(&event);
 		join(fiber);

@@ -35,6 +35,18 @@ static std::string wait_of(weft_fiber *fiber)
 	return view.wait;
 }
 
+/* Waits until it is in that state, or 20 s. */
+static void until_state(weft_fiber *fiber, const std::string &state, inside_sight *view)
+{
+	for (int i = 0; i < 4000; i++) {
+		EXPECT_TRUE(inside_view(fiber, view));
+		if (view->state == state)
+			return;
+		weft_sleep(5 * WEFT_MS);
+	}
+	EXPECT_EQ(state, view->state);
+}
+
 static bool contains(const std::string &text, const std::string &part)
 {
 	return text.find(part) != std::string::npos;
@@ -236,14 +248,11 @@ TEST(View, StatesAndTime)
 		EXPECT_TRUE(inside_view(a, &view));
 		EXPECT_STREQ("unstarted", view.state);
 		EXPECT_STREQ("new", view.name);
-		weft_sleep(20 * WEFT_MS);
-		EXPECT_TRUE(inside_view(a, &view));
-		EXPECT_STREQ("ended", view.state);
+		until_state(a, "ended", &view);
 		join(a);
 		EXPECT_FALSE(inside_view(a, &view));
 		weft_fiber *b = spawn([] { return weft_sleep(WEFT_SEC * 100); });
-		weft_sleep(20 * WEFT_MS);
-		EXPECT_TRUE(inside_view(b, &view));
+		until_state(b, "parked", &view);
 		EXPECT_LT(weft_now() - view.since, WEFT_SEC);
 		weft_cancel(b);
 		join(b);

@@ -180,8 +180,10 @@ TEST(Seed, S42_EachFiberHasItsOwn)
 		EXPECT_EQ((Step{0, num(4)}), switch_to(coro, num(3))) << "and nothing has run";
 		expect_lines(script::greenlet_elsewhere, "s14_s27_s42.txt", 20, 20);
 	});
-	/* On another worker, surely: the owner keeps its own busy. */
-	run(2, [] {
+	/* On another worker, surely: the owner keeps its own busy, and nobody stands in for that. */
+	weft_config how = config(2);
+	how.rescue = WEFT_RESCUE_OFF;
+	run(how, [] {
 		Coro coro(add_one);
 		switch_to(coro, num(1));
 		std::atomic<bool> asked{false};
@@ -251,7 +253,9 @@ private:
 TEST(Seed, S42_TheGroupSurvivesMigration)
 {
 	constexpr int rounds = 40;
-	run(2, [] {
+	weft_config how = config(2);
+	how.rescue = WEFT_RESCUE_OFF; /* who stands in for a busy worker counts as that one */
+	run(how, [] {
 		Ferry ferry(rounds);
 		std::vector<unsigned> workers;
 		weft_coro *one = nullptr, *two = nullptr;

@@ -196,8 +196,10 @@ TEST(Seed, S21_ResumingARunningOne)
 		EXPECT_EQ(yielded(num(1)), next(gen));
 		join(other);
 	});
-	/* From another worker, while the body keeps its own busy. */
-	run(2, [] {
+	/* From another worker, while the body keeps its own busy, and nobody stands in for that. */
+	weft_config how = config(2);
+	how.rescue = WEFT_RESCUE_OFF;
+	run(how, [] {
 		std::atomic<bool> runs{false}, asked{false};
 		Gen gen([&] {
 			runs = true;

@@ -37,14 +37,6 @@ std::string name_of(const testing::TestParamInfo<Machine> &info)
 	return machine_name(info.param);
 }
 
-/* As support::eventually, but without a stall of its own. */
-bool soon(const std::function<bool()> &condition)
-{
-	for (int i = 0; i < 2000 && !condition(); i++)
-		EXPECT_EQ(0, weft_sleep(10 * WEFT_MS));
-	return condition();
-}
-
 /* Sleeps for a millisecond again and again, so that somebody has to stand in. */
 class Beat
 {
@@ -84,10 +76,12 @@ TEST_P(Standing, APinnedChildOfWhoComesBackStaysHere)
 				weft_yield();
 		});
 		weft_fiber *hog = spawn(
-			[&pinned] {
+			[&pinned, &beat] {
 				for (int round = 0; round < ROUNDS; round++) {
-					int here = thread_id();
-					nap(15 * WEFT_MS);
+					int here = thread_id(), before = beat.beats;
+					for (int i = 0; i < 1000 && beat.beats == before; i++)
+						nap(15 * WEFT_MS);
+					EXPECT_GT(beat.beats, before) << "somebody stood in";
 					/* The first call after the stall: it takes the child at once, and its worker stands by. */
 					weft_fiber *child = spawn(
 						[here] {
@@ -102,7 +96,6 @@ TEST_P(Standing, APinnedChildOfWhoComesBackStaysHere)
 			},
 			pinned);
 		support::join(hog);
-		EXPECT_GT(beat.beats, ROUNDS) << "somebody stood in";
 		stop = true;
 		support::join(busy);
 		beat.end();
@@ -161,26 +154,45 @@ private:
 	int callers_[4] = {-1, -1, -1, -1};
 };
 
+/* The name comes from who has started the thread, and so may be late. */
+bool on_a_spare()
+{
+	char name[16] = "";
+	pthread_getname_np(pthread_self(), name, sizeof(name));
+	return strncmp(name, "weft-spare", 10) == 0;
+}
+
 TEST_P(Lingering, NobodyWakesThemForWork)
 {
 	constexpr int CALLERS = 8;
 	Runtime runtime(GetParam());
 	runtime.run([] {
-		long before = thread_count();
 		Deaf deaf;
 		std::vector<weft_fiber *> hogs, callers, busy;
+		std::atomic<bool> lingers{false};
+		auto hold = [&lingers] {
+			EXPECT_TRUE(eventually([&lingers] { return lingers.load(); }));
+		};
 		for (unsigned i = 0; i < weft_workers() - 1; i++)
-			hogs.push_back(spawn([] { nap(); }));
-		/* They run beside the hogs and this fiber's own stall: on threads that stand in. */
+			hogs.push_back(spawn(hold));
+		/* They run beside the hogs and this fiber's own stall: on threads that stand in. Whoever has
+		 * come to a worker holds it, too, until one of the others is there. */
 		for (int i = 0; i < CALLERS; i++)
-			callers.push_back(spawn([&deaf] { return deaf.call(); }));
-		nap();
+			callers.push_back(spawn([&deaf, &lingers] {
+				for (int n = 0; n < 2000 && !on_a_spare() && !lingers; n++)
+					nap(10 * WEFT_MS);
+				if (on_a_spare())
+					lingers = true;
+				return deaf.call();
+			}));
+		hold();
 		for (weft_fiber *hog : hogs)
 			support::join(hog);
 		weft_sleep(200 * WEFT_MS); /* the threads are told to leave, and cannot */
-		EXPECT_GT(thread_count(), before) << "a connect that waits keeps its thread";
+		EXPECT_GT(spare_count(), 0) << "a connect that waits keeps its thread";
 		weft_stats from, to;
 		std::atomic<bool> stop{false};
+		int64_t begin = weft_now();
 		EXPECT_LT(0, weft_stats_get(nullptr, &from, nullptr, 0));
 		for (unsigned i = 0; i < 2 * weft_workers(); i++)
 			busy.push_back(spawn([&stop] {
@@ -190,15 +202,16 @@ TEST_P(Lingering, NobodyWakesThemForWork)
 		weft_sleep(100 * WEFT_MS);
 		stop = true;
 		EXPECT_LT(0, weft_stats_get(nullptr, &to, nullptr, 0));
-		/* Each wake-up for nothing would be a sleep more: thousands in that time. */
-		EXPECT_LT(to.total.sleeps - from.total.sleeps, 200u);
+		/* Each wake-up for nothing would be a sleep more: many a millisecond. */
+		EXPECT_LT(static_cast<double>(to.total.sleeps - from.total.sleeps),
+			2 * ms(weft_now() - begin));
 		for (weft_fiber *each : busy)
 			support::join(each);
 		for (weft_fiber *caller : callers) {
 			EXPECT_EQ(0, weft_cancel(caller));
 			EXPECT_EQ(-ECANCELED, support::join(caller));
 		}
-		EXPECT_TRUE(soon([before] { return thread_count() <= before; })) << "then they leave";
+		EXPECT_TRUE(soon([] { return spare_count() == 0; })) << "then they leave";
 	});
 	runtime.stop();
 }
@@ -225,23 +238,24 @@ TEST_P(Newcomers, TheirFibersUseWhatTheyHaveMade)
 	static constexpr int READERS = 20;
 	Runtime runtime(GetParam());
 	runtime.run([] {
-		int file = open("/proc/self/exe", O_RDONLY | O_CLOEXEC), read = 0;
+		int file = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
 		std::atomic<int> meanwhile{0};
 		std::vector<weft_fiber *> all;
+		auto hold = [&meanwhile] {
+			EXPECT_TRUE(eventually([&meanwhile] { return meanwhile == READERS; }))
+				<< meanwhile << " while all workers were stuck";
+		};
 		for (unsigned i = 0; i < weft_workers() - 1; i++)
-			all.push_back(spawn([] { nap(); }));
+			all.push_back(spawn(hold));
 		for (int i = 0; i < READERS; i++)
 			all.push_back(spawn([&] {
 				char byte;
 				meanwhile += weft_pread(file, &byte, 1, 0) == 1 &&
 					close(-1) == -1 && errno == EBADF;
 			}));
-		nap();
-		read = meanwhile;
+		hold();
 		for (weft_fiber *each : all)
 			support::join(each);
-		EXPECT_EQ(READERS, read) << "while all workers were stuck";
-		EXPECT_EQ(READERS, meanwhile);
 		EXPECT_EQ(0, close(file));
 	});
 	runtime.stop();
@@ -265,10 +279,8 @@ TEST_P(Standing, WhereNobodyCanEverythingGoesOnAfterwards)
 				<< "after stall " << round;
 		}
 		EXPECT_EQ(0, setrlimit(RLIMIT_NOFILE, &all));
-		weft_sleep(1200 * WEFT_MS); /* so long it is not tried again */
-		int beats = beat.beats;
-		nap();
-		EXPECT_GT(beat.beats, beats + 5) << "now somebody can";
+		int beats = beat.beats; /* for a second it is not tried again */
+		EXPECT_TRUE(eventually([&] { return beat.beats > beats + 5; })) << "now somebody can";
 		beat.end();
 	});
 	runtime.stop();

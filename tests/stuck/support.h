@@ -2,8 +2,10 @@
 /* support.h - what the tests of stuck workers share
  *
  * What     Machine, an engine and a number of workers; hogs, fibers that do not give way, of several kinds; Gaps, how long something
- *          that goes on all the time stood still; Late, how late something came that was due once; Noise, what the machine itself adds.
+ *          that goes on all the time stood still; Late, how late something came that was due once; Noise, what the machine itself adds;
+ *          Said, what the process writes to stderr.
  * Rules    ST1 bounds are those of the issue plus what Noise saw meanwhile: a plain thread that only sleeps is late too where others compute.
+ *             It has one on each processor: a virtual machine may lose one alone, with whoever is on it.
  *          ST2 a stall begins when all its hogs have arrived, so each of them has a thread of its own.
  *          ST3 runtimes are made by weft_start, so that plain threads can do their part.
  */
@@ -17,9 +19,11 @@
 #include <linux/futex.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <sched.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <thread>
 #include <vector>
@@ -32,7 +36,6 @@ using support::eventually;
 using support::ring_refused;
 using support::sanitized;
 using support::spawn;
-using support::thread_count;
 using support::tsan;
 
 struct Machine {
@@ -66,13 +69,15 @@ inline void PrintTo(const Machine &machine, std::ostream *out)
 class Runtime
 {
 public:
-	explicit Runtime(const Machine &machine, unsigned rescue = WEFT_RESCUE_AUTO)
+	/* Lines about long runs are mostly another test's. */
+	explicit Runtime(
+		const Machine &machine, unsigned rescue = WEFT_RESCUE_AUTO, int64_t long_run = -1)
 	{
 		weft_config config{};
 		config.workers = machine.workers;
 		config.engine = machine.engine;
 		config.rescue = rescue;
-		config.long_run = -1;		/* its lines are another test's */
+		config.long_run = long_run;
 		config.stack_size = 256 * 1024; /* a failing EXPECT formats text */
 		EXPECT_EQ(0, weft_start(&rt_, &config));
 	}
@@ -217,13 +222,13 @@ class Noise
 {
 public:
 	Noise()
-		: thread_([this] {
-			  while (!stop_) {
-				  sleep_thread(WEFT_MS);
-				  gaps_.step();
-			  }
-		  })
 	{
+		cpu_set_t all;
+		CPU_ZERO(&all);
+		EXPECT_EQ(0, sched_getaffinity(0, sizeof(all), &all));
+		for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
+			if (CPU_ISSET(cpu, &all))
+				start(cpu);
 	}
 	Noise(const Noise &) = delete;
 	Noise &operator=(const Noise &) = delete;
@@ -233,30 +238,55 @@ public:
 	}
 	void end()
 	{
-		if (!thread_.joinable())
-			return;
 		stop_ = true;
-		thread_.join();
+		for (std::thread &thread : threads_)
+			thread.join();
+		threads_.clear();
 	}
-	std::vector<int64_t> gaps(const Stall &stall) const
+	/* After the end: of the processor that was away for longest. */
+	int64_t p99(const Stall &stall) const
 	{
-		return gaps_.gaps(stall);
+		int64_t longest = 0;
+		for (const Gaps &gaps : gaps_)
+			longest = std::max(longest, percentile99(gaps.gaps(stall)));
+		return longest;
+	}
+	int64_t most(const Stall &stall) const
+	{
+		int64_t longest = 0;
+		for (const Gaps &gaps : gaps_)
+			longest = std::max(longest, gaps.gaps(stall).back());
+		return longest;
 	}
 
 private:
+	void start(int cpu)
+	{
+		gaps_.emplace_back("noise");
+		Gaps *gaps = &gaps_.back();
+		threads_.emplace_back([this, cpu, gaps] {
+			cpu_set_t one;
+			CPU_ZERO(&one);
+			CPU_SET(cpu, &one);
+			sched_setaffinity(0, sizeof(one), &one); /* else it is noise all the same */
+			while (!stop_) {
+				sleep_thread(WEFT_MS);
+				gaps->step();
+			}
+		});
+	}
 	std::atomic<bool> stop_{false};
-	Gaps gaps_{"noise"};
-	std::thread thread_;
+	std::deque<Gaps> gaps_;
+	std::vector<std::thread> threads_;
 };
 
 struct Bounds {
 	int64_t p99, most;
 	static Bounds of(const Noise &noise, const Stall &stall)
 	{
-		std::vector<int64_t> gaps = noise.gaps(stall);
 		int64_t scale = sanitized ? 5 : 1;
-		return {scale * 25 * WEFT_MS + 2 * percentile99(gaps),
-			scale * 100 * WEFT_MS + 2 * gaps.back()};
+		return {scale * 25 * WEFT_MS + 2 * noise.p99(stall),
+			scale * 100 * WEFT_MS + 2 * noise.most(stall)};
 	}
 };
 
@@ -389,6 +419,8 @@ private:
 	{
 		if (kind_ == Hog::READ) {
 			EXPECT_EQ(1, result) << hog_name(kind_) << ": " << strerror(error);
+		} else if (kind_ == Hog::FUTEX && error == EAGAIN) {
+			EXPECT_EQ(1u, word_) << "released before it came to the call";
 		} else if (kind_ == Hog::TIMED_RECV) {
 			EXPECT_EQ(-1, result);
 			EXPECT_EQ(EAGAIN, error);
@@ -423,7 +455,8 @@ private:
 	std::atomic<int> arrived_{0};
 };
 
-/* What happened once: due at a time, come at another. */
+/* What happened once: due at a time, come at another. Who makes it happen says so afterwards: it may
+ * itself be held up before. */
 struct Late {
 	std::string name;
 	std::atomic<int64_t> due{0}, came{0};
@@ -452,6 +485,77 @@ inline void expect_in_time(const Late &late, const Bounds &bounds)
 	else
 		EXPECT_LT(late.delay(), bounds.most)
 			<< late.name << " came after " << ms(late.delay()) << " ms";
+}
+
+/* What the process writes to stderr while this lives; all of it can be read at any time. */
+class Said
+{
+public:
+	Said()
+		: file_(open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600)), kept_(dup(STDERR_FILENO))
+	{
+		EXPECT_GE(file_, 0);
+		fflush(stderr);
+		dup2(file_, STDERR_FILENO);
+	}
+	Said(const Said &) = delete;
+	Said &operator=(const Said &) = delete;
+	~Said()
+	{
+		fflush(stderr);
+		dup2(kept_, STDERR_FILENO);
+		close(kept_);
+		close(file_);
+	}
+	std::string text() const
+	{
+		struct stat status = {};
+		fstat(file_, &status);
+		std::string text(static_cast<size_t>(status.st_size), 0);
+		ssize_t n = pread(file_, text.data(), text.size(), 0);
+		text.resize(n > 0 ? static_cast<size_t>(n) : 0);
+		return text;
+	}
+	size_t count(const std::string &part) const
+	{
+		const std::string all = text();
+		size_t count = 0;
+		for (size_t at = 0; (at = all.find(part, at)) != std::string::npos; at += part.size())
+			count++;
+		return count;
+	}
+
+private:
+	int file_, kept_;
+};
+
+/* Uses its worker's time. */
+inline void compute(int64_t duration)
+{
+	for (int64_t end = weft_now() + duration; weft_now() < end;)
+		continue;
+}
+
+/* And so until the part was said so often. False: not within 20 s. */
+inline bool compute_until_said(const Said &said, const std::string &part, size_t count)
+{
+	int64_t limit = weft_now() + 20 * WEFT_SEC;
+	while (said.count(part) < count && weft_now() < limit)
+		compute(10 * WEFT_MS);
+	return said.count(part) >= count;
+}
+
+/* As support::eventually, but without a stall of its own. */
+inline bool soon(const std::function<bool()> &condition)
+{
+	for (int i = 0; i < 2000 && !condition(); i++)
+		EXPECT_EQ(0, weft_sleep(10 * WEFT_MS));
+	return condition();
+}
+
+inline long spare_count()
+{
+	return support::threads_named("weft-spare");
 }
 
 } // namespace stuck

@@ -20,7 +20,7 @@ static void *transfer(void *arg)
 {
 	struct transfer *t = arg;
 	weft_mutex_lock(&t->from->lock);
-	weft_sleep(5 * WEFT_MS);       /* asks the bank */
+	weft_sleep(500 * WEFT_MS);     /* asks the bank */
 	weft_mutex_lock(&t->to->lock); /* wrong: the order depends on who pays whom */
 	t->from->balance -= t->amount;
 	t->to->balance += t->amount;

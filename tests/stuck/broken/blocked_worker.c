@@ -12,7 +12,7 @@
 __attribute__((noinline)) static int send_mail(const char *to)
 {
 	for (int attempt = 0; attempt < 3; attempt++) {
-		struct timespec pause = {.tv_nsec = 100 * 1000 * 1000};
+		struct timespec pause = {.tv_nsec = 500 * 1000 * 1000};
 		nanosleep(&pause, NULL); /* wrong on a fiber; weft_offload(send_mail) is the cure */
 	}
 	return to == NULL;

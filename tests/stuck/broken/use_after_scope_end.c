@@ -32,7 +32,7 @@ static void *serve(void *arg)
 		return NULL;
 	weft_sleep(10 * WEFT_MS);
 	weft_scope_close(&requests); /* wrong: the watcher should have ended before */
-	weft_sleep(20 * WEFT_MS);
+	weft_sleep(WEFT_SEC);
 	weft_cancel(watcher);
 	weft_join(watcher, NULL);
 	return NULL;
