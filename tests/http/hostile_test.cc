@@ -155,7 +155,7 @@ TEST(Hostile, PipeliningWithoutReadingIsBounded)
 {
 	Server server({"--write-timeout", "500ms", "--text", std::string(2000, 't')});
 	Client client(server.port());
-	const struct timeval patience = {0, 200000};
+	const struct timeval patience = {20, 0}; /* the server ends it before */
 	std::string requests;
 	size_t sent = 0;
 

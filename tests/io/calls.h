@@ -282,18 +282,6 @@ inline void close_two(Two two)
 	::close(two.second);
 }
 
-/* The operating-system threads of this process. */
-inline int count_threads()
-{
-	DIR *dir = opendir("/proc/self/task");
-	int count = 0;
-	while (dir != nullptr && readdir(dir) != nullptr)
-		count++;
-	if (dir != nullptr)
-		closedir(dir);
-	return count - 2;
-}
-
 /* A message with room for everything. */
 struct Mail {
 	char name[128], first[8] = {}, second[8] = {};

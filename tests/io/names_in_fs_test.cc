@@ -482,8 +482,8 @@ TEST_P(Names, ADirectoryClosedMeanwhile)
 		Tree tree;
 		tree.file("file");
 		for (int round = 0; round < rounds(40, 8); round++) {
-			int dir = weft_openat(AT_FDCWD, tree.path().c_str(),
-				O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+			int dir = lifted(weft_openat(AT_FDCWD, tree.path().c_str(),
+				O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0));
 			ASSERT_GE(dir, 0);
 			std::vector<std::unique_ptr<Fiber>> fibers;
 			for (int f = 0; f < 4; f++)

@@ -391,15 +391,17 @@ TEST_P(Names, LateOnesEndAtOnce)
 	run([&] {
 		int open_before = count_open();
 		server.serve([&] {
-			weft_ns began = weft_now();
-			weft_deadline(weft_after(20 * WEFT_MS));
-			EXPECT_EQ("EAI_SYSTEM ETIMEDOUT", addresses_of("silent.test"));
-			EXPECT_EQ(-ETIMEDOUT, weft_dial("silent.test:80"));
-			EXPECT_EQ(-ETIMEDOUT, weft_listen("silent.test:80"));
-			weft_deadline(WEFT_FOREVER);
-			EXPECT_GE(weft_now() - began, 20 * WEFT_MS);
-			EXPECT_LT(weft_now() - began, PATIENCE);
-			EXPECT_GE(server.queries, 1);
+			EXPECT_TRUE(until([&] { /* again where it was late before it asked */
+				weft_ns began = weft_now();
+				weft_deadline(weft_after(20 * WEFT_MS));
+				EXPECT_EQ("EAI_SYSTEM ETIMEDOUT", addresses_of("silent.test"));
+				EXPECT_EQ(-ETIMEDOUT, weft_dial("silent.test:80"));
+				EXPECT_EQ(-ETIMEDOUT, weft_listen("silent.test:80"));
+				weft_deadline(WEFT_FOREVER);
+				EXPECT_GE(weft_now() - began, 20 * WEFT_MS);
+				EXPECT_LT(weft_now() - began, PATIENCE);
+				return server.queries >= 1;
+			}));
 		});
 		EXPECT_EQ(open_before - 2, count_open());
 	});

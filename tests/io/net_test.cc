@@ -251,7 +251,7 @@ TEST_P(Net, ManyAcceptorsShareAListener)
 	run([] {
 		constexpr int ACCEPTORS = 16, CALLS = rounds(400, 100);
 		std::string path = scratch_path("shared");
-		int listener = weft_listen(("unix:" + path).c_str());
+		int listener = lifted(weft_listen(("unix:" + path).c_str()));
 		ASSERT_GE(listener, 0);
 		std::atomic<int> accepted{0};
 		Fibers acceptors, callers;

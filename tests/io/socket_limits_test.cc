@@ -125,7 +125,11 @@ TEST_P(SocketLimits, PeersThatTakeNothingCostNoThreads)
 		std::vector<char> big(1 << 20);
 		std::vector<Pair> pairs;
 		std::vector<std::unique_ptr<Fiber>> senders;
-		int before = count_threads();
+		/* The kernel's, and those of the pool; a busy machine makes others. */
+		auto io_threads = [] {
+			return support::threads_named("iou-wrk") + support::threads_named("weft-pool");
+		};
+		long before = io_threads();
 		for (int i = 0; i < CONNECTIONS; i++) {
 			Pair pair = connect_pair(i % 2 ? Link::UNIX : Link::TCP4);
 			EXPECT_EQ(0, shutdown(pair.out, SHUT_WR)); /* it has said its last, and does not read */
@@ -142,7 +146,7 @@ TEST_P(SocketLimits, PeersThatTakeNothingCostNoThreads)
 		weft_stats_get(nullptr, &first, nullptr, 0);
 		weft_sleep(20 * WEFT_MS);
 		weft_stats_get(nullptr, &last, nullptr, 0);
-		EXPECT_LE(count_threads(), before + 4);
+		EXPECT_LE(io_threads(), before + 4);
 		EXPECT_LT(last.total.ops - first.total.ops, uint64_t{10} * CONNECTIONS);
 		for (auto &sender : senders)
 			sender->cancel();
@@ -194,16 +198,19 @@ TEST_P(SocketLimits, AFullUnixBacklogIsWaitedForWithAndWithoutNonblock)
 				connected++;
 				weft_close(fd);
 			}));
-		int doomed_result = 0;
-		int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-		while (connect(fd, address, sizeof(at)) == 0) { /* until it is full */
-			close(fd);
-			fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+		int doomed_result = -EBADF;
+		for (int i = 0; i < 100 && doomed_result == -EBADF; i++) { /* again where it came after the close */
+			int fd = lifted(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+			while (connect(fd, address, sizeof(at)) == 0) { /* until it is full */
+				close(fd);
+				fd = lifted(socket(
+					AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+			}
+			Fiber doomed([&] { doomed_result = weft_connect(fd, address, sizeof(at)); });
+			weft_sleep(2 * WEFT_MS);
+			EXPECT_EQ(0, weft_close(fd));
+			doomed.join();
 		}
-		Fiber doomed([&] { doomed_result = weft_connect(fd, address, sizeof(at)); });
-		weft_sleep(2 * WEFT_MS);
-		EXPECT_EQ(0, weft_close(fd));
-		doomed.join();
 		EXPECT_EQ(-ECANCELED, doomed_result);
 		while (connected < CLIENTS) {
 			weft_deadline(weft_after(50 * WEFT_MS));

@@ -146,6 +146,7 @@ TEST_P(Stream, BrokenPipesAndClosedDescriptors)
 	run([] {
 		for (Link link : {Link::PIPE, Link::UNIX}) {
 			Pair pair = connect_pair(link);
+			pair.out = lifted(pair.out);
 			Over out(pair.out);
 			EXPECT_EQ(0, weft_close(pair.in));
 			EXPECT_EQ(0, weft_stream_write(out.get(), "x", 1)) << "into the buffer";
@@ -159,6 +160,7 @@ TEST_P(Stream, BrokenPipesAndClosedDescriptors)
 			EXPECT_EQ(-EBADF, weft_stream_flush(out.get()));
 		}
 		Pair pair = connect_pair(Link::UNIX);
+		pair.in = lifted(pair.in);
 		Over in(pair.in);
 		EXPECT_EQ(4, weft_write(pair.out, "half", 4));
 		Fiber reader([&] {

@@ -362,18 +362,7 @@ inline std::string scratch_path(const std::string &name)
  * workers, and those that say whose fiber held one. */
 inline bool has_helpers()
 {
-	bool found = false;
-	DIR *dir = opendir("/proc/self/task");
-	while (const dirent *entry = dir != nullptr ? readdir(dir) : nullptr) {
-		std::ifstream comm("/proc/self/task/" + std::string(entry->d_name) + "/comm");
-		std::string name;
-		std::getline(comm, name);
-		for (const char *helper : {"weft-spare", "weft-report"})
-			found = found || name.rfind(helper, 0) == 0;
-	}
-	if (dir != nullptr)
-		closedir(dir);
-	return found;
+	return support::threads_named("weft-spare") + support::threads_named("weft-report") > 0;
 }
 
 /* On a fiber without holding its worker: while one is held weft's monitor opens files of /proc. */

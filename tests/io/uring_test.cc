@@ -180,6 +180,7 @@ TEST_P(TinyRing, CancelsAndClosesFindTheirWay)
 		for (bool by_close : {false, true})
 			run(config(ring, 2), [by_close] {
 				Pair pair = connect_pair(Link::PIPE);
+				pair.in = lifted(pair.in);
 				std::atomic<int> woken{0};
 				Fibers readers;
 				for (int i = 0; i < READERS; i++)

@@ -237,7 +237,7 @@ TEST_P(Waitid, CancelledOrLateNobodyWasWaitedFor)
 		EXPECT_EQ(-ECANCELED, result);
 		Fiber closed(
 			[&] { result = weft_waitid(P_PIDFD, static_cast<id_t>(fd), &info, WEXITED); });
-		weft_sleep(WEFT_MS);
+		EXPECT_TRUE(until_parked(1));
 		EXPECT_EQ(0, weft_close(fd));
 		closed.join();
 		EXPECT_EQ(-ECANCELED, result);
