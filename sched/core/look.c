@@ -261,23 +261,26 @@ void wf_look_done(struct wf_thread *thread)
 	while (!wf_cas_acq_rel32(&thread->look_state, &state, next)); /* LO-1 */
 }
 
-static uint64_t runs_of(const struct wf_thread *thread)
+/* Is it still in that run of that fiber? */
+static bool still_runs(const struct wf_thread *thread, const struct wf_fiber *fiber, uint64_t runs)
 {
-	return wf_load_acq64(&thread->worker->counter[WF_RUNS]);
+	return wf_load_acq64(&thread->worker->counter[WF_RUNS]) == runs &&
+		wf_worker_current(thread->worker) == fiber;
 }
 
 bool wf_look_at_thread(struct wf_thread *thread, struct wf_look *look, int64_t patience)
 {
-	int64_t now = wf_clock_now(), until = now + patience;
-	uint64_t runs = runs_of(thread);
+	int64_t now, until = wf_clock_now() + patience;
+	const struct wf_fiber *fiber = wf_worker_current(thread->worker);
+	uint64_t runs = wf_load_acq64(&thread->worker->counter[WF_RUNS]);
 	while (!wf_look_ask(thread)) { /* LK1: the monitor's question is open */
-		if (wf_clock_now() >= until || runs_of(thread) != runs)
+		if (wf_clock_now() >= until || !still_runs(thread, fiber, runs))
 			return false;
 		wf_pause(WF_LOOK_SLICE_NS);
 	}
 	uint32_t state;
 	while ((state = wf_load_acq32(&thread->look_state)) != ANSWERED && state != IDLE && /* LO-1 */
-		(now = wf_clock_now()) < until && runs_of(thread) == runs) {
+		(now = wf_clock_now()) < until && still_runs(thread, fiber, runs)) {
 		int64_t slice = now + WF_LOOK_SLICE_NS;
 		wf_futex_wait(&thread->look_state, state, slice < until ? slice : until);
 	}

@@ -140,7 +140,8 @@ static bool walk_running(
 		return false;
 	dump->looked = wf_look_at_thread(w->thread, &dump->look, WF_LOOK_LONG_PATIENCE_NS);
 	if (!dump->looked || dump->look.runs != runs) {
-		dump->silent = !dump->looked && wf_load_acq64(&w->counter[WF_RUNS]) == runs;
+		dump->silent = !dump->looked && current_of(w) == fiber &&
+			wf_load_acq64(&w->counter[WF_RUNS]) == runs;
 		dump->looked = false;
 		return false;
 	}
