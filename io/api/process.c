@@ -23,7 +23,6 @@
 #include <signal.h>
 #include <spawn.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/pidfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -32,6 +31,7 @@
 
 #include "io/api/op.h"
 #include "sched/base/lock.h"
+#include "sched/base/own_fd.h"
 #include "sched/core/misuse.h"
 #include "sched/sync/wait.h"
 #include "sched/task/pool.h"
@@ -101,15 +101,16 @@ static int give(struct start *start, int fd, int as)
 static int give_pipe(struct start *start, int as, int *parent_end)
 {
 	int ends[2];
-	if (pipe2(ends, O_CLOEXEC) != 0)
-		return -errno;
+	int error = wf_own_pipe(ends);
+	if (error != 0)
+		return error;
 	int end = ends[as == 0 ? 0 : 1]; /* the child reads its stdin, and writes the others */
 	*parent_end = ends[as == 0 ? 1 : 0];
 	int lifted = lift(start, end);
 	if (lifted == end)
 		start->mine[start->mine_count++] = end;
 	else
-		close(end);
+		wf_own_close(end);
 	return lifted < 0 ? lifted : -posix_spawn_file_actions_adddup2(&start->actions, lifted, as);
 }
 
@@ -178,7 +179,7 @@ static int take_end(int pidfd, siginfo_t *info, int options)
 /* The pidfd of a child just started, in place of `reserved` (PR5). Or an error, and there is no child. */
 static int open_pidfd(pid_t pid, int reserved)
 {
-	close(reserved);
+	wf_own_close(reserved);
 	int pidfd = pidfd_open(pid, 0);
 	if (pidfd < 0) {
 		int error = errno == ESRCH ? -ECHILD : -errno;
@@ -189,7 +190,7 @@ static int open_pidfd(pid_t pid, int reserved)
 	siginfo_t info;
 	int error = take_end(pidfd, &info, WEXITED | WNOHANG | WNOWAIT); /* PR3 */
 	if (error != 0)
-		close(pidfd);
+		wf_own_close(pidfd);
 	return error != 0 ? error : pidfd;
 }
 
@@ -201,9 +202,9 @@ static int exec_child(struct start *start)
 	if (error != 0)
 		return error;
 	error = describe_process(&attributes, options->flags);
-	int reserved = eventfd(0, EFD_CLOEXEC); /* PR5: any descriptor will do */
+	int reserved = wf_own_eventfd(0); /* PR5: any descriptor will do */
 	if (error == 0 && reserved < 0)
-		error = -errno;
+		error = reserved;
 	pid_t pid = 0;
 	char *const *env = options->env != NULL ? (char *const *)options->env : environ;
 	if (error == 0)
@@ -215,7 +216,7 @@ static int exec_child(struct start *start)
 		start->process->pidfd = pidfd;
 		error = pidfd < 0 ? pidfd : 0;
 	} else if (reserved >= 0) {
-		close(reserved);
+		wf_own_close(reserved);
 	}
 	posix_spawnattr_destroy(&attributes);
 	return error;
@@ -233,14 +234,14 @@ static void start_child(void *arg)
 		posix_spawn_file_actions_destroy(&start->actions);
 	}
 	for (int i = 0; i < start->mine_count; i++)
-		close(start->mine[i]);
+		wf_own_close(start->mine[i]);
 	start->error = error;
 	if (error == 0)
 		return;
 	const int ends[] = {process->in, process->out, process->err};
 	for (int i = 0; i < 3; i++)
 		if (ends[i] >= 0)
-			close(ends[i]);
+			wf_own_close(ends[i]);
 	clear(process);
 }
 

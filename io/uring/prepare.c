@@ -4,10 +4,9 @@
 
 #include <fcntl.h>
 #include <poll.h>
-#include <sys/epoll.h>
-#include <unistd.h>
 
 #include "sched/base/check.h"
+#include "sched/base/own_fd.h"
 
 WF_OWNER_CODE_BEGIN
 
@@ -149,7 +148,7 @@ static void prepare_name(struct io_uring_sqe *sqe, const struct wf_op *op)
 void wf_uring_poll_end(struct wf_op *op)
 {
 	if (op->size != 0)
-		close((int)op->size - 1);
+		wf_own_close((int)op->size - 1);
 	op->size = 0;
 }
 
@@ -170,9 +169,9 @@ bool wf_uring_poll_done(struct wf_op *op, int32_t *result)
 		return true;
 	}
 	struct epoll_event event = {.events = op->flags};
-	int fd = epoll_create1(EPOLL_CLOEXEC);
-	if (fd >= 0 && epoll_ctl(fd, EPOLL_CTL_ADD, op->fd, &event) != 0) {
-		close(fd);
+	int fd = wf_own_epoll();
+	if (fd >= 0 && wf_own_epoll_add(fd, op->fd, &event) != 0) {
+		wf_own_close(fd);
 		fd = -1;
 	}
 	if (fd >= 0)

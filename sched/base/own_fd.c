@@ -4,8 +4,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -38,6 +38,24 @@ int wf_own_epoll(void)
 {
 	int saved = errno;
 	return (int)settle(syscall(SYS_epoll_create1, EPOLL_CLOEXEC), saved);
+}
+
+int wf_own_epoll_add(int epoll, int fd, struct epoll_event *event)
+{
+	int saved = errno;
+	return (int)settle(syscall(SYS_epoll_ctl, epoll, EPOLL_CTL_ADD, fd, event), saved);
+}
+
+int wf_own_pipe(int ends[2])
+{
+	int saved = errno;
+	return (int)settle(syscall(SYS_pipe2, ends, O_CLOEXEC), saved);
+}
+
+int wf_own_socket(int family, int type, int protocol)
+{
+	int saved = errno;
+	return (int)settle(syscall(SYS_socket, family, type | SOCK_CLOEXEC, protocol), saved);
 }
 
 void wf_own_close(int fd)

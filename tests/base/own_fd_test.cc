@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <string>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <gtest/gtest.h>
@@ -88,8 +89,9 @@ TEST(OwnFd, AReadEndsWithTheFile)
 
 TEST(OwnFd, TheyCloseOnExec)
 {
-	for (int fd : {wf_own_open("/proc/self/stat", 0), wf_own_open("/proc/self/task", O_DIRECTORY),
-		     wf_own_eventfd(EFD_NONBLOCK), wf_own_epoll()}) {
+	for (int fd : {wf_own_open("/proc/self/stat", 0),
+		     wf_own_open("/proc/self/task", O_DIRECTORY), wf_own_eventfd(EFD_NONBLOCK),
+		     wf_own_epoll(), wf_own_socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0)}) {
 		ASSERT_LE(0, fd);
 		EXPECT_EQ(FD_CLOEXEC, fcntl(fd, F_GETFD));
 		wf_own_close(fd);
@@ -97,6 +99,13 @@ TEST(OwnFd, TheyCloseOnExec)
 		EXPECT_EQ(-1, fcntl(fd, F_GETFD));
 		EXPECT_EQ(EBADF, errno);
 	}
+	int ends[2];
+	ASSERT_EQ(0, wf_own_pipe(ends));
+	for (int fd : ends) {
+		EXPECT_EQ(FD_CLOEXEC, fcntl(fd, F_GETFD));
+		wf_own_close(fd);
+	}
+	EXPECT_EQ(-EAFNOSUPPORT, wf_own_socket(-1, SOCK_STREAM, 0));
 	EXPECT_EQ(-ENOTDIR, wf_own_open("/proc/self/stat", O_DIRECTORY));
 	EXPECT_EQ(-EINVAL, wf_own_eventfd(INT32_MIN));
 }
