@@ -23,9 +23,12 @@ def weft_test(name, srcs, deps = [], copts = [], linkopts = [], size = "small", 
       deps: beyond weft.
       copts: beyond the warnings.
       linkopts: beyond googletest.
-      size: small (< 60 s), medium (< 300 s) or large; `tools/test --quick` leaves large ones out.
+      size: small (a few seconds), medium (a minute) or large; `tools/test --quick` leaves large ones out. All but large ones have 300 s: a machine
+        that is shared may give them a tenth of what they are used to.
       **kwargs: passed to cc_test: tags = ["exclusive"] for one that measures time, data, env.
     """
+    if size == "small":
+        kwargs.setdefault("timeout", "moderate")
     native.cc_test(
         name = name,
         srcs = srcs,

@@ -26,5 +26,5 @@ aarch64-linux-gnu-gcc -static -std=gnu11 -O2 -g -D_GNU_SOURCE -DWF_ALLOC_LIBC=1 
 	-Wall -Wextra -Werror -fstack-clash-protection -Iinclude -iquote . \
 	"${sources[@]}" -o "$scratch/program" -lpthread -lm
 code=0
-timeout 50 qemu-aarch64 "$scratch/program" || code=$?
+timeout 250 qemu-aarch64 "$scratch/program" || code=$?
 [[ $code -eq 0 ]] || fail "exit code $code from the aarch64 program"

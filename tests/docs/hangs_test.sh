@@ -41,7 +41,7 @@ for source in "$folder"/*.c; do
 		passage=$'\n'$(<"$block")$'\n'
 		[[ $text == *"$passage"* ]] || fail "the page shows what is not in $source:" "$passage"
 	done
-	WEFT_LEAKS=on timeout -s KILL 20 "$programs/$name" >"$scratch/out" 2>"$scratch/err" || true
+	WEFT_LEAKS=on timeout -s KILL 60 "$programs/$name" >"$scratch/out" 2>"$scratch/err" || true
 	plain "$scratch/err" >"$scratch/printed"
 	plain "$scratch/$name.said" >"$scratch/shown"
 	while read -r line; do

@@ -49,7 +49,7 @@ said_by() {
 }
 
 status=0
-WEFT_LEAKS=on timeout -s KILL 15 "$program" >"$scratch/out" 2>"$scratch/said" || status=$?
+WEFT_LEAKS=on timeout -s KILL 30 "$program" >"$scratch/out" 2>"$scratch/said" || status=$?
 cat "$scratch/said"
 case $name in
 forgotten_waitgroup | lost_close)
