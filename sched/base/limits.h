@@ -96,8 +96,9 @@ _Static_assert((WF_READY_CAP & (WF_READY_CAP - 1)) == 0, "the ring is indexed by
 #define WF_DISTURB_NS 20000000
 /* Frames of a running fiber that are reported. */
 #define WF_LOOK_FRAMES 32u
-/* How long a computing thread may take to say where it is: ticks of the clock come every 1 to 10 ms. */
-#define WF_LOOK_PATIENCE_NS 30000000
+/* How long a thread may take to say where it is, and when it is asked again: ticks of the clock come every 1 to 10 ms. */
+#define WF_LOOK_PATIENCE_NS 60000000
+#define WF_LOOK_AGAIN_NS 20000000
 /* The same where somebody has asked for it (a dump): the thread may wait for a processor first. And how often is looked whether its fiber has gone. */
 #define WF_LOOK_LONG_PATIENCE_NS 100000000
 #define WF_LOOK_SLICE_NS 2000000

@@ -77,7 +77,7 @@ static void end_question(struct wf_worker *w)
 static void *report_thread(void *arg)
 {
 	struct wf_long_report *report = arg;
-	char place[192], what[64] = "computing";
+	char place[192], what[64] = "it is not known where";
 	const struct wf_look *look = &report->look;
 	const struct wf_long_subject *subject = &report->subject;
 	wf_describe_site(subject->site, place, sizeof(place));
@@ -183,14 +183,19 @@ void wf_longrun_look(struct wf_worker *w, int64_t now)
 	w->stall_held = held;
 	if (!w->stall_counted) {
 		w->stall_counted = true;
-		w->stall_since = now;
+		w->stall_since = w->stall_asked = now;
 		wf_bump(w, WF_STALLS, 1);
 		w->stall_reported = !identify(w) || !first_time(rt, w->stalled.id, now);
 		if (w->stall_reported)
 			return;
 	}
-	if (!w->stall_asks)
+	/* Asked again, for it may have fallen asleep since: then /proc knows. */
+	if (!is_answered(w) && now - w->stall_asked >= WF_LOOK_AGAIN_NS)
+		end_question(w);
+	if (!w->stall_asks) {
+		w->stall_asked = now;
 		w->stall_asks = wf_look_ask(w->thread); /* a dump may be asking */
+	}
 	bool waits = !is_answered(w) && now - w->stall_since < WF_LOOK_PATIENCE_NS;
 	if (waits || rt->long_report != NULL)
 		return;

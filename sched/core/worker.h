@@ -153,7 +153,7 @@ struct wf_worker {
 	/* longrun.h: the stall that goes on */
 	bool stall_counted, stall_reported;
 	bool stall_asks; /* the question to the thread is this stall's */
-	int64_t stall_since, stall_held;
+	int64_t stall_since, stall_held, stall_asked;
 	struct wf_long_subject stalled;
 };
 _Static_assert(offsetof(struct wf_worker, ready) % WF_CACHE_LINE == 0, "thief-read band");

@@ -247,6 +247,8 @@ TEST_P(EndDeathTest, ALargeFrameDoesNotJumpOverTheGuard)
 	weft_fn nothing = [](void *arg) { return arg; };
 	weft_config many = config(8), one = config(1);
 	int refused = weft_run(&many, nothing, nullptr, nullptr);
+	/* A thread that was joined counts until the kernel has done with it. */
+	eventually([] { return thread_count() == 1; });
 	int works = weft_run(&one, nothing, nullptr, nullptr);
 	fprintf(stderr, "refused %d, then %d, descriptors %+ld\n", refused, works,
 		fd_count() - descriptors);

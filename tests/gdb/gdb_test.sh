@@ -60,7 +60,7 @@ lists() {
 	has "$1" '^15 fibers: 2 running, 12 parked, 1 ended$'
 	has "$1" '^runtime [0-9]+: 2 workers'
 	has "$1" '^[01] +[0-9]+ \(LWP [0-9]+\) .* runs fiber [0-9]+ "hog"(, stuck)?$'
-	has "$1" '^[01] +[0-9]+ \(LWP [0-9]+\) .* runs fiber [0-9]+ "looker"$'
+	has "$1" '^[01] +[0-9]+ \(LWP [0-9]+\) .* runs fiber [0-9]+ "looker"(, stuck)?$'
 }
 
 # frames FILE FIBER FUNCTION...: the backtrace of the fiber of that name has these functions in this order, and nothing below its

@@ -64,6 +64,20 @@ inline void SleepMs(int ms)
 	std::this_thread::sleep_for(std::chrono::milliseconds(ms));
 }
 
+/* Waits until condition() holds. False: not within the patience. */
+template <typename Condition>
+inline bool Eventually(Condition condition)
+{
+	const auto start = Clock::now();
+
+	while (!condition()) {
+		if (MsSince(start) > kPatienceMs)
+			return false;
+		SleepMs(5);
+	}
+	return true;
+}
+
 inline std::string Httpd()
 {
 	return "tools/httpd/weft-httpd";

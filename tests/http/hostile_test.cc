@@ -125,7 +125,7 @@ TEST(Hostile, SlowBodiesAreCut)
 
 TEST(Hostile, IdleConnectionsAreClosedSilently)
 {
-	Server server({"--idle-timeout", "300ms"});
+	Server server({"--idle-timeout", "2s"}); /* the request has to come within it */
 	Client fresh(server.port()), used(server.port());
 
 	ASSERT_TRUE(used.Send(Get("/")));
@@ -140,20 +140,20 @@ TEST(Hostile, ClientsThatNeverReadAreCut)
 	Folder root;
 
 	root.Write("big", std::string(20000000, 'x')); /* more than socket buffers hold */
-	Server server({"--root", root.path(), "--write-timeout", "300ms"});
+	Server server({"--root", root.path(), "--write-timeout", "1s"});
 	Client client(server.port());
 	const int small = 4096;
 
 	setsockopt(client.fd(), SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
 	ASSERT_TRUE(client.Send(Get("/big") + Get("/big")));
-	SleepMs(1500);
+	SleepMs(2000);
 	ExpectServes(server);
 	EXPECT_EQ(Counter(server.Stop(), "write timeouts"), 1);
 }
 
 TEST(Hostile, PipeliningWithoutReadingIsBounded)
 {
-	Server server({"--write-timeout", "500ms", "--text", std::string(2000, 't')});
+	Server server({"--write-timeout", "1s", "--text", std::string(2000, 't')});
 	Client client(server.port());
 	const struct timeval patience = {20, 0}; /* the server ends it before */
 	std::string requests;
@@ -166,6 +166,9 @@ TEST(Hostile, PipeliningWithoutReadingIsBounded)
 	while (sent < (size_t(64) << 20) && client.Send(requests))
 		sent += requests.size();
 	EXPECT_LT(sent, size_t(64) << 20);
+	/* Stopped by the cut, and not by a server that had no time to read. */
+	struct pollfd cut = {client.fd(), 0, 0};
+	EXPECT_EQ(poll(&cut, 1, kPatienceMs), 1);
 	ExpectServes(server);
 	EXPECT_EQ(Counter(server.Stop(), "write timeouts"), 1);
 }

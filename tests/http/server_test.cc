@@ -225,7 +225,8 @@ TEST(Server, HoldsTenThousandConnections)
 	Server server;
 	/* All are opened first, then used in turn: most of them are idle at any time. */
 	const Result load = Execute({Load(), "-q", "-c", std::to_string(count), "-f", "64", "-n",
-		std::to_string(2 * count), server.Url()});
+					    std::to_string(2 * count), server.Url()},
+		6 * kPatienceMs);
 	EXPECT_EQ(load.status, 0) << load.err;
 	EXPECT_TRUE(Has(load.out, std::to_string(2 * count) + " answered as wanted, 0 errors"))
 		<< load.out;
@@ -253,13 +254,17 @@ TEST(Server, OneConnectionTooManyIsToldSo)
 		EXPECT_TRUE(third.ReadsEnd());
 	}
 	first.Close();
-	SleepMs(100);
-	Client fourth(server.port());
-	ASSERT_TRUE(fourth.Send(Get("/")));
-	EXPECT_EQ(Status(fourth.ReadResponse()), 200);
-	fourth.Close();
+	/* Until the server has seen that, it goes on refusing. */
+	long refused = 1;
+	EXPECT_TRUE(Eventually([&] {
+		Client next(server.port());
+		const bool served = next.Send(Get("/")) && Status(next.ReadResponse()) == 200;
+
+		refused += !served;
+		return served;
+	}));
 	second.Close();
-	EXPECT_EQ(Counter(server.Stop(), "refused, no room"), 1);
+	EXPECT_EQ(Counter(server.Stop(), "refused, no room"), refused);
 }
 
 TEST(Server, WithoutDescriptorsItPausesAndRecovers)
@@ -283,13 +288,21 @@ TEST(Server, WithoutDescriptorsItPausesAndRecovers)
 	}
 	EXPECT_EQ(answered, 96);
 	clients.clear();
-	SleepMs(200);
-	Client again(port);
-	ASSERT_TRUE(again.Send(Get("/")));
-	EXPECT_EQ(Status(again.ReadResponse()), 200);
-	again.Close();
+	EXPECT_TRUE(Eventually([port] {
+		Client again(port);
+
+		return again.Send(Get("/")) && Status(again.ReadResponse()) == 200;
+	}));
 	shell.Signal(SIGTERM);
 	EXPECT_EQ(shell.Wait(), 0);
+}
+
+/* Leaves the server with the beginning of a request, which it has read when it answers the request
+ * that came with it. */
+void BeginRequest(Client *client, const std::string &beginning)
+{
+	ASSERT_TRUE(client->Send(Get("/") + beginning));
+	EXPECT_EQ(Status(client->ReadResponse()), 200);
 }
 
 TEST(Server, GracefulStopLetsRequestsEnd)
@@ -299,8 +312,7 @@ TEST(Server, GracefulStopLetsRequestsEnd)
 
 	ASSERT_TRUE(idle.Send(Get("/")));
 	EXPECT_EQ(Status(idle.ReadResponse()), 200);
-	ASSERT_TRUE(busy.Send("GET / HTTP/1.1\r\nHost: x\r\n"));
-	SleepMs(100);
+	BeginRequest(&busy, "GET / HTTP/1.1\r\nHost: x\r\n");
 	server.Signal(SIGTERM);
 	EXPECT_TRUE(idle.ReadsEnd()); /* at once, not when the grace is over */
 	SleepMs(200);
@@ -310,17 +322,16 @@ TEST(Server, GracefulStopLetsRequestsEnd)
 	EXPECT_TRUE(Has(response, "\r\nConnection: close\r\n"));
 	EXPECT_TRUE(busy.ReadsEnd());
 	EXPECT_EQ(server.Wait(), 0);
-	EXPECT_EQ(Counter(server.Out(), "requests"), 2);
+	EXPECT_EQ(Counter(server.Out(), "requests"), 3);
 }
 
 TEST(Server, GraceEnds)
 {
 	Server server({"--grace", "300ms"});
 	Client busy(server.port());
-	const auto start = Clock::now();
 
-	ASSERT_TRUE(busy.Send("GET / HTTP/1.1\r\n"));
-	SleepMs(100);
+	BeginRequest(&busy, "GET / HTTP/1.1\r\n");
+	const auto start = Clock::now();
 	server.Signal(SIGINT);
 	EXPECT_EQ(server.Wait(), 0);
 	EXPECT_GE(MsSince(start), 300);
@@ -332,10 +343,10 @@ TEST(Server, ASecondSignalDoesNotWait)
 	Server server({"--grace", "60s"});
 	Client busy(server.port());
 
-	ASSERT_TRUE(busy.Send("GET / HTTP/1.1\r\n"));
-	SleepMs(100);
+	BeginRequest(&busy, "GET / HTTP/1.1\r\n");
 	server.Signal(SIGTERM);
-	SleepMs(100);
+	/* Two at once would be one. */
+	EXPECT_TRUE(Eventually([&] { return Has(server.Out(), "stopping: 1 "); }));
 	server.Signal(SIGTERM);
 	EXPECT_EQ(server.Wait(), 0);
 }

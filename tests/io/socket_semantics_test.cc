@@ -9,6 +9,7 @@
  */
 #include <atomic>
 
+#include <linux/sockios.h>
 #include <netinet/tcp.h>
 #include <sys/ioctl.h>
 
@@ -23,6 +24,31 @@ class Sockets : public Rings
 {
 };
 IN_EVERY_SETUP(Sockets);
+
+/* FIONREAD: to be read; SIOCOUTQ: not taken by the other side's kernel yet (of a Unix socket: not
+ * read there); SIOCOUTQNSD: of these, not even sent. */
+int bytes(int fd, unsigned long which)
+{
+	int count = -1;
+	EXPECT_EQ(0, ioctl(fd, which, &count));
+	return count;
+}
+
+/* Sends until it is full. Has it taken any? */
+bool fill_socket(int fd)
+{
+	std::vector<char> big(1 << 20);
+	bool some = false;
+	while (send(fd, big.data(), big.size(), MSG_NOSIGNAL | MSG_DONTWAIT) > 0)
+		some = true;
+	return some;
+}
+
+/* Is nothing on its way to the other side? */
+bool has_settled(int fd, Link link)
+{
+	return link == Link::UNIX || bytes(fd, SIOCOUTQ) == bytes(fd, SIOCOUTQNSD);
+}
 
 TEST_P(Sockets, ReceivingSaysWhatTheSystemCallSays)
 {
@@ -316,10 +342,10 @@ TEST_P(Sockets, WaitallWaitsAlsoOnANonblockingSocket)
 					Fiber receiver(
 						[&] { n = weft_recv(pair.in, buf, 10, MSG_WAITALL); });
 					EXPECT_EQ(5, weft_send(pair.out, "hello", 5, 0));
+					/* It has come, and the receiver has taken it. */
 					ASSERT_TRUE(until([&] {
-						int waiting = 1;
-						return ioctl(pair.in, FIONREAD, &waiting) == 0 &&
-							waiting == 0;
+						return bytes(pair.out, SIOCOUTQ) == 0 &&
+							bytes(pair.in, FIONREAD) == 0;
 					}));
 					ssize_t ended = end == 0 ? weft_send(pair.out, "world", 5, 0)
 						: end == 1	 ? weft_shutdown(pair.out, SHUT_WR)
@@ -470,11 +496,11 @@ TEST_P(Sockets, PollWaitsForWhatWasAsked)
 			ASSERT_EQ(0, shutdown(pair.out, SHUT_WR));
 			set_nonblocking(pair.in);
 			std::vector<char> big(1 << 20);
-			for (int full = 0; full < 3; full++) { /* TCP moves the last of it on, some time */
-				while (send(pair.in, big.data(), big.size(), MSG_NOSIGNAL) > 0)
-					full = 0;
-				weft_sleep(2 * WEFT_MS);
-			}
+			/* TCP has moved the last of it on, and the end of the other way has come. */
+			ASSERT_TRUE(until([&] {
+				return !fill_socket(pair.in) && has_settled(pair.in, link) &&
+					Plain::poll(pair.in, POLLRDHUP) != 0;
+			}));
 			compare([&](auto calls, Script &say) {
 				say("half-closed, full: in", calls.poll(pair.in, POLLIN));
 				say("out", calls.poll(pair.in, POLLOUT));
@@ -492,11 +518,10 @@ TEST_P(Sockets, PollWaitsForWhatWasAsked)
 			poller.join();
 			EXPECT_EQ(POLLOUT, ready.load());
 			/* It ends by close and cancellation too. */
-			while (send(pair.in, big.data(), big.size(), MSG_NOSIGNAL) > 0)
-				;
+			fill_socket(pair.in);
 			int before = count_open();
 			Fiber cancelled([&] { ready = weft_poll(pair.in, POLLPRI); });
-			weft_sleep(WEFT_MS);
+			ASSERT_TRUE(until_parked(1));
 			cancelled.cancel();
 			cancelled.join();
 			EXPECT_EQ(-ECANCELED, ready.load());

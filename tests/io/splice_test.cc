@@ -300,11 +300,13 @@ TEST_P(Splices, ASendfileThatIsEndedCountsRight)
 			off_t at = 0;
 			ssize_t n = 0;
 			Fiber sender([&] {
-				do { /* again where it was late before it began */
+				weft_ns delay = 30 * WEFT_MS;
+				do { /* late, but not before the first byte */
 					if (end == DEADLINE)
-						weft_deadline(weft_after(30 * WEFT_MS));
+						weft_deadline(weft_after(delay));
 					n = weft_sendfile(pair.out, file, &at, SIZE);
-				} while (n == -ETIMEDOUT);
+					delay *= 2;
+				} while (end == DEADLINE && n == -ETIMEDOUT && delay < PATIENCE);
 			});
 			ASSERT_TRUE(until_bytes_wait(pair.in));
 			if (end == CANCEL) {
