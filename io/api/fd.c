@@ -406,6 +406,25 @@ void wf_fd_moved(const struct wf_op *op, int64_t from, int32_t by)
 	wf_errno_store(before);
 }
 
+/* Virtual time stands still meanwhile: a detached operation (C4) is not among those in flight that it counts. */
+static void await_empty(struct wf_fd_entry *entry)
+{
+	struct wf_runtime *rt = wf_self()->rt;
+	bool busy = true;
+	if (rt->virtual_time)
+		wf_add_sc32(&rt->watching, 1);
+	while (busy) {
+		struct wait wait = {.entry = entry, .for_empty = true};
+		wf_waits_for(wf_self()->current, WF_WAITS_DESCRIPTOR, NULL);
+		wf_park(WF_PARK_DEAF, commit_wait, &wait);
+		wf_lock_acquire(&entry->lock);
+		busy = busy_locked(entry);
+		wf_lock_release(&entry->lock);
+	}
+	if (rt->virtual_time)
+		wf_sub_sc32(&rt->watching, 1);
+}
+
 int wf_fd_close_begin(int fd)
 {
 	struct wf_fd_entry *entry;
@@ -436,14 +455,8 @@ int wf_fd_close_begin(int fd)
 	}
 	bool busy = busy_locked(entry);
 	wf_lock_release(&entry->lock);
-	while (busy) {
-		struct wait wait = {.entry = entry, .for_empty = true};
-		wf_waits_for(wf_self()->current, WF_WAITS_DESCRIPTOR, NULL);
-		wf_park(WF_PARK_DEAF, commit_wait, &wait);
-		wf_lock_acquire(&entry->lock);
-		busy = busy_locked(entry);
-		wf_lock_release(&entry->lock);
-	}
+	if (busy)
+		await_empty(entry);
 	wf_lock_acquire(&entry->lock);
 	wf_add_sc32(&entry->use, WF_FD_RELEASING - WF_FD_CLOSING); /* FD-1 */
 	wf_store_rlx32(&entry->dry, 0);				   /* rlx: a hint */

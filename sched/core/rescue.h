@@ -29,7 +29,7 @@
  *          RS8 not stuck is who only waits for a processor: moving its work would help nobody, and take fibers by surprise.
  * Order    RS-1 rescue_wanted: the monitor's swap -> the rescuer's swap; nothing is carried by it.
  *          RS-2 baton and baton_wanted: each side a seq_cst RMW on its word, then a seq_cst load of the sleepers' bitmap; who sleeps, the reverse (ID-1).
- * Tests    tests/stuck, tests/model/rescue_model.c (RS3), tests/model/baton_model.c (RS7), tests/model/spare_model.c (RS4 to RS6)
+ * Tests    tests/stuck, tests/model/unbound_model.c (RS2), tests/model/rescue_model.c (RS3), tests/model/baton_model.c (RS7), tests/model/spare_model.c (RS4 to RS6)
  */
 #ifndef WF_SCHED_CORE_RESCUE_H
 #define WF_SCHED_CORE_RESCUE_H

@@ -59,7 +59,7 @@ struct wf_runtime {
 	wf_a32 lookers;		/* RT-4: who holds them there */
 	wf_a64 outside_spawned; /* fibers made by threads that are no workers */
 	wf_a64 virtual_now;
-	wf_a32 watching;      /* virtual time only: selects that wait for descriptors */
+	wf_a32 watching; /* virtual time only: selects and closes that wait for descriptors, jobs of the pool */
 	wf_lock virtual_lock; /* one worker at a time moves virtual_now */
 	wf_aptr pool;	      /* sched/task/pool.c: made when first needed, acquire on the load */
 	wf_aptr end_pool; /* then: void (*)(struct wf_runtime *), called by stop when all fibers have ended */

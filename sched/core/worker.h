@@ -13,7 +13,7 @@
  * Order    IN-1 inbox and box: push (sc cas) -> take (sc swap): carries the fiber and its link.
  *          VT-1 ops_in_flight falls (release), after the fiber is in a queue -> virtual time's sum over all workers (acquire), before it looks
  *               at the queues: what ended is seen there.
- * Tests    tests/core/sched_test.cc, tests/core/stress_test.cc
+ * Tests    tests/core/sched_test.cc, tests/core/stress_test.cc, tests/model/virtual_model.c (VT-1)
  */
 #ifndef WF_SCHED_CORE_WORKER_H
 #define WF_SCHED_CORE_WORKER_H

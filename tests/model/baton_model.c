@@ -290,12 +290,15 @@ static const struct model_program programs[] = {
 		MAINS(looks_before_end, 0)},
 };
 
+_Static_assert(offsetof(struct wf_runtime, all_shared) - offsetof(struct wf_runtime, baton) < 24,
+	"one part of the state");
+
 static const struct model_part parts[] = {
 	{&rt.idle.searching, 8},
 	{&rt.idle.sleepers[0], 8},
 	{&rt.idle.standers[0], 8},
 	{&rt.injected, 8},
-	{&rt.baton, 16},
+	{&rt.baton, 24},	      /* to all_shared */
 	{&worker[WORKER].shared, 16}, /* to `searching` */
 	{&worker[WORKER].after.kind, 8},
 	{&worker[WORKER].counter[WF_RUNS], 8},
