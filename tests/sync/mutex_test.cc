@@ -138,7 +138,7 @@ static long busy_although_free()
 		weft_mutex_unlock(&mutex);
 		for (is_let_go = true; !given_up && !handed_over;) {
 			int error = weft_mutex_trylock(&mutex);
-			busy += error != 0;
+			busy += error != 0 && !given_up; /* then the waiter has it */
 			if (error == 0)
 				weft_mutex_unlock(&mutex);
 		}
