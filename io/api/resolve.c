@@ -19,7 +19,6 @@
 #include "io/api/names.h"
 #include "io/api/op.h"
 #include "sched/base/log.h"
-#include "sched/base/own_fd.h"
 #include "sched/core/worker.h"
 
 #define SERVERS_MAX 16 /* of WEFT_NAMESERVERS; more are malformed */
@@ -38,12 +37,10 @@ static void note_shortage(struct wf_resolution *r)
 static ares_socket_t open_socket(int family, int type, int protocol, void *arg)
 {
 	struct wf_resolution *r = arg;
-	int fd = wf_own_socket(family, type | SOCK_NONBLOCK, protocol);
-	if (fd >= 0)
-		return fd;
-	wf_errno_store(-fd);
-	note_shortage(r);
-	return -1;
+	int fd = socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol);
+	if (fd < 0)
+		note_shortage(r);
+	return fd;
 }
 
 static int close_socket(ares_socket_t fd, void *arg)
@@ -56,8 +53,7 @@ static int close_socket(ares_socket_t fd, void *arg)
 		r->closed[r->closed_count++] = fd; /* NS2 */
 		return 0;
 	}
-	wf_own_close(fd);
-	return 0;
+	return close(fd);
 }
 
 static int connect_socket(ares_socket_t fd, const struct sockaddr *to, ares_socklen_t size, void *arg)

@@ -113,8 +113,8 @@ static int epoll_open(struct wf_thread *thread, const weft_config *config)
 	p->event_fd = p->epoll_fd >= 0 ? wf_own_eventfd(EFD_NONBLOCK) : p->epoll_fd;
 	int error = p->event_fd < 0 ? p->event_fd : 0;
 	struct epoll_event event = {.events = EPOLLIN, .data.fd = p->event_fd};
-	if (error == 0 && epoll_ctl(p->epoll_fd, EPOLL_CTL_ADD, p->event_fd, &event) != 0)
-		error = -errno;
+	if (error == 0)
+		error = wf_own_epoll_add(p->epoll_fd, p->event_fd, &event);
 	if (error == 0) {
 		thread->engine = p;
 		thread->operations = OPERATIONS;

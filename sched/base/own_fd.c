@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/eventfd.h>
-#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -50,12 +49,6 @@ int wf_own_pipe(int ends[2])
 {
 	int saved = errno;
 	return (int)settle(syscall(SYS_pipe2, ends, O_CLOEXEC), saved);
-}
-
-int wf_own_socket(int family, int type, int protocol)
-{
-	int saved = errno;
-	return (int)settle(syscall(SYS_socket, family, type | SOCK_CLOEXEC, protocol), saved);
 }
 
 void wf_own_close(int fd)

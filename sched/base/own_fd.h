@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* own_fd.h - descriptors that weft itself opens, on whatever thread and at any time
  *
- * What     bare system calls around the few that the runtime needs: /proc, eventfd, epoll, the pipes of child processes, the resolver's sockets.
+ * What     bare system calls around the few that the runtime needs: /proc, eventfd, epoll, the pipes of child processes.
  * Why      TSan keeps who made and who used each number, and forgets it at close(). It does not see the ring's close: a number that a fiber has closed so
  *          and that weft's monitor or a spare is given next would be reported as a race between the two.
  * Rules    OF1 no interceptor, no allocation, no lock: also in a signal handler. errno is left alone.
@@ -22,9 +22,8 @@ int wf_own_eventfd(int flags);
 int wf_own_epoll(void);
 /* As epoll_ctl(2). 0, or a negative errno. */
 int wf_own_epoll_add(int epoll, int fd, struct epoll_event *event);
-/* As pipe2(2) and socket(2). 0 and the number, or a negative errno. */
+/* As pipe2(2). 0, or a negative errno. */
 int wf_own_pipe(int ends[2]);
-int wf_own_socket(int family, int type, int protocol);
 void wf_own_close(int fd);
 
 /* As pread(2), but as much as there is of `size` bytes; a negative errno only where nothing was read. */
