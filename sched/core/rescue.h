@@ -10,8 +10,8 @@
  *          begin and end with a claim of its worker (ADR-0014). A signal: it ends other people's sleeps with EINTR.
  * Rules    RS1 a rescue never waits for the stuck thread: it tries locks, and takes what has been published. What it cannot have now it gets
  *             at the next look, a millisecond later.
- *          RS2 pinned fibers wait for their worker. A spare never starts one: it puts it where the runtime's workers look, and belongs to the one that
- *             takes it. To choose one would not do: that may be stuck just because its fiber waits for this one.
+ *          RS2 pinned fibers wait for their worker. A spare never starts one: it puts it where the runtime's workers look, and the worker that takes it
+ *             is its own from then on. To choose one would not do: that may be stuck just because its fiber waits for this one.
  *          RS3 the queues of a runtime with one worker are used without locked instructions until a spare is needed. Then, in this order:
  *             `shared` is set, every thread of the process passes a barrier (membarrier), and `after.kind` is looked at: NONE means that the
  *             worker is in its fiber's code, and whatever it does with its queues from now on it does as with thieves about. Else the next look

@@ -104,6 +104,15 @@ static inline uint32_t wf_reach(const struct wf_runtime *rt)
 {
 	return wf_load_sc32(&rt->reach); /* ID-1.6: raised before a spare publishes anything */
 }
+/* Fibers that were switched to: the same twice means that none was between. */
+static inline uint64_t wf_all_runs(const struct wf_runtime *rt)
+{
+	uint64_t runs = 0;
+	uint32_t reach = wf_reach(rt);
+	for (uint32_t i = 0; i < reach; i++)
+		runs += wf_load_acq64(&rt->worker[i].counter[WF_RUNS]);
+	return runs;
+}
 /* Does a caller of weft_run wait for each runtime's first fiber? *runners: how many do. */
 bool wf_runtimes_by_run(uint32_t *runners);
 /* U5. The runtime of a slot, whose workers and threads stay until it is let go; NULL: there is none now. Any thread. */

@@ -224,14 +224,6 @@ static bool all_sleep_but(const struct wf_runtime *rt, const struct wf_worker *w
 	return true;
 }
 
-static uint64_t all_runs(const struct wf_runtime *rt)
-{
-	uint64_t runs = 0;
-	for (uint32_t i = 0; i < rt->worker_count; i++)
-		runs += wf_load_acq64(&rt->worker[i].counter[WF_RUNS]);
-	return runs;
-}
-
 static uint32_t in_flight(const struct wf_runtime *rt)
 {
 	uint32_t sum = 0;
@@ -254,10 +246,10 @@ static bool inboxes_empty(const struct wf_runtime *rt)
  * queues are looked at after that. What was taken from them meanwhile is run by somebody who does not sleep at the second look, or has run. */
 static bool stands_still(struct wf_runtime *rt, struct wf_worker *w)
 {
-	uint64_t runs = all_runs(rt);
+	uint64_t runs = wf_all_runs(rt);
 	return all_sleep_but(rt, w) && in_flight(rt) == 0 && wf_load_sc32(&rt->watching) == 0 &&
 		!wf_work_visible(w) && inboxes_empty(rt) && all_sleep_but(rt, w) &&
-		all_runs(rt) == runs;
+		wf_all_runs(rt) == runs;
 }
 
 /* Virtual time jumps to the next timer if all stands still. True: there is something to run. */

@@ -99,21 +99,12 @@ uint32_t wf_dump_worker_of(struct wf_runtime *rt, const struct wf_fiber *fiber)
 	return UINT32_MAX;
 }
 
-static uint64_t all_runs(const struct wf_runtime *rt)
-{
-	uint64_t runs = 0;
-	uint32_t reach = wf_reach(rt);
-	for (uint32_t i = 0; i < reach; i++)
-		runs += wf_load_acq64(&rt->worker[i].counter[WF_RUNS]);
-	return runs;
-}
-
 /* Of one in a queue: nothing was switched to meanwhile. */
 static bool walk_queued(struct wf_dump *dump, struct wf_runtime *rt, const struct wf_view *view)
 {
-	uint64_t runs = all_runs(rt);
+	uint64_t runs = wf_all_runs(rt);
 	return wf_dump_worker_of(rt, view->fiber) == UINT32_MAX && walk_saved(dump, view) &&
-		wf_dump_worker_of(rt, view->fiber) == UINT32_MAX && all_runs(rt) == runs &&
+		wf_dump_worker_of(rt, view->fiber) == UINT32_MAX && wf_all_runs(rt) == runs &&
 		wf_load_sc64(&view->fiber->word) == view->word;
 }
 

@@ -3,7 +3,7 @@
  *
  * What     workers that reap completions while they count as asleep, run fibers, take them from each other, wake each other and sleep, and
  *          try to jump before each sleep. What stands in .c files is repeated here, function by function: worker.c (wf_op_complete,
- *          all_sleep_but, all_runs, in_flight, inboxes_empty, stands_still, advance_locked, advance_virtual_time, withdraw, sleep_in_ring,
+ *          all_sleep_but, wf_all_runs, in_flight, inboxes_empty, stands_still, advance_locked, advance_virtual_time, withdraw, sleep_in_ring,
  *          next_fiber), pick.c (wf_work_visible), park.c (push_inbox, wf_make_ready), op.c (commit_op), pool.c (wf_pool_run).
  *          A queue is a set in one word; `ring` stands for deque and next, too. Who is awake reaps nothing. Of the timers the lowest
  *          fiber's is due first; the jump to the last one ends the program.

@@ -132,14 +132,6 @@ inline weft_case writable_case(int fd)
 	return {WEFT_CASE_WRITABLE, nullptr, nullptr, fd, UNWRITTEN};
 }
 
-/* For tests that compare stderr: a fiber that is kept off the processor in the middle of a run is not reported there. */
-inline weft_config silent(unsigned workers, unsigned flags = 0)
-{
-	weft_config how = support::config(workers, flags);
-	how.long_run = -1;
-	return how;
-}
-
 /* With virtual time: until every other fiber is parked. */
 inline void settle()
 {

@@ -353,7 +353,7 @@ static constexpr char ONE_LINE[] = "^weft: fatal: [^\n]*chan[^\n]*\n$";
 TEST_P(ChannelFreeDeathTest, WithAWaitingReceiver)
 {
 	testing::FLAGS_gtest_death_test_style = "threadsafe";
-	EXPECT_EXIT(run(silent(GetParam(), WEFT_VIRTUAL_TIME),
+	EXPECT_EXIT(run(quiet_config(GetParam(), WEFT_VIRTUAL_TIME),
 			    [] {
 				    auto chan = std::make_unique<Chan<int>>();
 				    spawn([&] { return chan->take(); });
@@ -366,7 +366,7 @@ TEST_P(ChannelFreeDeathTest, WithAWaitingReceiver)
 TEST_P(ChannelFreeDeathTest, WithAWaitingSender)
 {
 	testing::FLAGS_gtest_death_test_style = "threadsafe";
-	EXPECT_EXIT(run(silent(GetParam(), WEFT_VIRTUAL_TIME),
+	EXPECT_EXIT(run(quiet_config(GetParam(), WEFT_VIRTUAL_TIME),
 			    [] {
 				    auto chan = std::make_unique<Chan<int>>(1);
 				    chan->put(1);
@@ -380,7 +380,7 @@ TEST_P(ChannelFreeDeathTest, WithAWaitingSender)
 TEST_P(ChannelFreeDeathTest, WithAWaitingSelect)
 {
 	testing::FLAGS_gtest_death_test_style = "threadsafe";
-	EXPECT_EXIT(run(silent(GetParam(), WEFT_VIRTUAL_TIME),
+	EXPECT_EXIT(run(quiet_config(GetParam(), WEFT_VIRTUAL_TIME),
 			    [] {
 				    auto chan = std::make_unique<Chan<int>>();
 				    Chan<int> other;

@@ -609,7 +609,7 @@ static void lock_twice()
 
 TEST_F(MutexDeathTest, LockingItAgain)
 {
-	EXPECT_EXIT(run(silent(2), lock_twice), testing::KilledBySignal(SIGABRT),
+	EXPECT_EXIT(run(quiet_config(2), lock_twice), testing::KilledBySignal(SIGABRT),
 		"^weft: fatal: [^\n]*mutex[^\n]* fiber=[^\n]*\n$");
 	EXPECT_EXIT(lock_twice(), testing::KilledBySignal(SIGABRT), "^weft: fatal: [^\n]*mutex[^\n]*\n$")
 		<< "on a plain thread";

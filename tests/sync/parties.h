@@ -19,7 +19,6 @@ namespace support
 {
 using chan_test::join_all;
 using chan_test::settle;
-using chan_test::silent;
 using chan_test::Threads;
 
 /* Nobody holds it. */
